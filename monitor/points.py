@@ -1,0 +1,204 @@
+"""The vocabulary that every room shares: series, points, windows, curves and verdicts.
+
+Only arrays and frozen values live here; nothing reads a file, a clock or a setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+LAYER_PREFIX = "layer/"
+"""Tags of layer series are ``layer/<stat>``, e.g. ``layer/grad_norm``."""
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class SeriesKey(NamedTuple):
+    """A series is one (run, tag): at each step one number, or one per layer."""
+
+    run: str
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """What is known of the N columns of a layer series; each tuple has N entries.
+
+    Columns stand in the order in which the forward pass executed them (depth order).
+    """
+
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    """Class of the module (of the owning module, for a parameter): ``Linear``, ``Sigmoid``."""
+    shapes: tuple[tuple[int, ...], ...] = ()
+    """Shape of the parameter; empty tuples for modules."""
+    followed_by: tuple[str, ...] = ()
+    """``name:Kind`` of the activation that ran right after the module, or ``""``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """New points of one series, from one writer, in the order in which they were written.
+
+    Shapes: ``steps``, ``wall_times`` and ``clock`` are [T]; ``values`` is [T] for a scalar
+    series and [T, N] for a layer series with N layers.
+    """
+
+    key: SeriesKey
+    writer: str
+    steps: Ints
+    wall_times: Floats
+    """Seconds since the epoch as the writer gave them: may be NaN, may go back."""
+    clock: Floats
+    """Seconds; the greatest finite wall time that this writer had shown when the point was
+    written (over all its tags). Never goes back, so that series can be joined on it."""
+    values: Floats
+    layers: Layers | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one read of one event file gave: columns per series, and facts about the run."""
+
+    run: str
+    writer: str
+    points: tuple[Points, ...] = ()
+    facts: Mapping[str, str] = NOTHING
+    """Free-form, said once by the hook: optimizer, learning rates, torch version, ..."""
+    ended: bool = False
+    """The writer said that the run is over (the hook's close, a session log's STOP)."""
+
+
+class Health(IntEnum):
+    """UNKNOWN neither fires nor resolves: too little data is not good news."""
+
+    UNKNOWN = 0
+    OK = 1
+    BAD = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a detector saw, in numbers; only made for bad verdicts."""
+
+    value: float
+    """The number that an alert shows first (the loss, a ratio, a count)."""
+    seen: str
+    """One sentence with numbers and steps: what was seen."""
+    onset_step: int | None = None
+    """The step at which the trouble began, where the detector can tell."""
+    layers: tuple[str, ...] = ()
+    """Names of the layers at fault, worst first."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Further values for the rule's templates, already formatted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One verdict, with evidence if and only if it is bad."""
+
+    health: Health
+    evidence: Evidence | None = None
+
+
+UNKNOWN = Verdict(Health.UNKNOWN)
+OK = Verdict(Health.OK)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Consecutive points of one series from one attempt; the last ``new`` want a verdict.
+
+    The points before them are context: as many as the detector's ``lookback`` asks for, or
+    fewer at the start of an attempt.
+    """
+
+    key: SeriesKey
+    index: int
+    """Position of the window's first point in the attempt, from 0."""
+    new: int
+    first_step: int
+    """Step of the attempt's first point."""
+    steps: Ints
+    wall_times: Floats
+    values: Floats
+    layers: Layers | None = None
+    context: Mapping[str, Floats] = field(default_factory=dict)
+    """Per role that the detector asked for: its value [T] as of each point; NaN if unknown."""
+
+    def upto(self, i: int, lookback: int) -> Window:
+        """The window as it stood when point ``i`` was its last: at most ``lookback`` points."""
+        a, b = max(0, i + 1 - lookback), i + 1
+        return Window(
+            key=self.key,
+            index=self.index + a,
+            new=1,
+            first_step=self.first_step,
+            steps=self.steps[a:b],
+            wall_times=self.wall_times[a:b],
+            values=self.values[a:b],
+            layers=self.layers,
+            context={role: column[a:b] for role, column in self.context.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A whole scalar series of one attempt, in at most 256 bins of equally many points.
+
+    All arrays are [B]. When 256 bins are full, neighbours are merged: a bin then holds twice
+    as many points. Only finite values count; a bin without any is NaN.
+    """
+
+    key: SeriesKey
+    per_bin: int
+    """Points in each bin."""
+    count: int
+    """Points of the attempt so far: B * per_bin."""
+    first_step: int
+    steps: Ints
+    """Step of the last point of each bin."""
+    wall_times: Floats
+    mean: Floats
+    low: Floats
+    high: Floats
+    spread: Floats
+    """Standard deviation within the bin (0 for one point)."""
+    roughness: Floats
+    """Root mean square of differences between successive points within the bin and from the
+    bin before it; sqrt(2) times the noise's standard deviation where noise is white."""
+    context: Mapping[str, Floats] = field(default_factory=dict)
+    """Per role that the detector asked for: its value as of the end of each bin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """When a run was heard of: all that the liveness detectors see."""
+
+    run: str
+    events: int
+    last_step: int
+    last_wall_time: float
+    """Seconds since the epoch of the last event."""
+    typical_gap: float
+    """Seconds: median of the recent pauses between events with different steps."""
+    longest_gap: float
+    """Seconds: the longest such pause so far."""
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """One verdict for each of the last ``new`` points of a window: ``Health`` as int8 [new]."""
+
+    health: NDArray[np.int8]

@@ -1,0 +1,158 @@
+"""What a rule file means, once it has been read: frozen values and pure functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.detectors.base import Detector
+from monitor.points import LAYER_PREFIX, Layers
+
+
+class Severity(IntEnum):
+    """How bad an alert is; ordered."""
+
+    INFO = 0
+    WARNING = 1
+    CRITICAL = 2
+
+    @property
+    def label(self) -> str:
+        """As written in rule files, metrics and JSON."""
+        return self.name.lower()
+
+
+class Unit(Enum):
+    """What a span counts."""
+
+    STEPS = "steps"
+    POINTS = "points"
+    SECONDS = "seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How long something must hold: ``200 steps``, ``30 points`` or ``5m``."""
+
+    amount: float
+    unit: Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Names for series, by tag and run pattern; see :mod:`monitor.rules.roles`."""
+
+    extra: Mapping[str, tuple[re.Pattern[str], ...]] = field(default_factory=dict)
+    """Role -> patterns of the rule file's ``roles``; they replace the built-in ones."""
+
+    def of(self, run: str, tag: str) -> frozenset[str]:
+        """The roles of a scalar series; a pure function of its two names."""
+        from monitor.rules.roles import builtin_roles
+
+        mine = {role for role, patterns in self.extra.items() if any(p.search(tag) for p in patterns)}
+        return frozenset(mine | (builtin_roles(run, tag) - self.extra.keys()))
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which series a rule looks at; a field that is None does not restrict.
+
+    Patterns are compiled whole-string, case-insensitive globs or /regexes/ (search).
+    """
+
+    role: tuple[re.Pattern[str], ...] | None = None
+    tag: tuple[re.Pattern[str], ...] | None = None
+    run: tuple[re.Pattern[str], ...] | None = None
+    stat: tuple[re.Pattern[str], ...] | None = None
+    layer: tuple[re.Pattern[str], ...] | None = None
+    layer_kind: tuple[re.Pattern[str], ...] | None = None
+
+    def series(self, run: str, tag: str, roles: frozenset[str], layered: bool) -> bool:
+        """Whether a series is looked at; ``layered`` as the rule's detector wants it."""
+        if not _any(self.run, run) or tag.startswith(LAYER_PREFIX) != layered:
+            return False
+        if layered:
+            return _any(self.stat, tag.removeprefix(LAYER_PREFIX)) and _any(self.tag, tag)
+        if self.role is not None and not any(_any(self.role, role) for role in roles):
+            return False
+        return _any(self.tag, tag)
+
+    def columns(self, layers: Layers) -> NDArray[np.bool_]:
+        """Which of the N layers are looked at: [N]."""
+        return np.array(
+            [
+                _any(self.layer, name) and _any(self.layer_kind, kind)
+                for name, kind in zip(layers.names, layers.kinds, strict=True)
+            ],
+            dtype=np.bool_,
+        )
+
+
+def _any(patterns: tuple[re.Pattern[str], ...] | None, text: str) -> bool:
+    return patterns is None or any(p.search(text) for p in patterns)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Ties series to a detector, and says what an alert is called and what it tells people."""
+
+    alert: str
+    group: str
+    detector: Detector
+    match: Match
+    hold: Span
+    """``for:`` in YAML: how long verdicts must stay bad before the alert fires."""
+    keep_firing_for: Span
+    severity: Severity
+    labels: Mapping[str, str]
+    """Identity; ``severity`` is among them."""
+    summary: str
+    """Template; see :func:`monitor.rules.templates.render`."""
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inhibition:
+    """While a source alert is there, target alerts with equal labels are not shown.
+
+    ``source`` and ``target``: label -> value, with ``alert`` and ``detector`` among the labels.
+    """
+
+    source: Mapping[str, str]
+    target: Mapping[str, str]
+    equal: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """A whole rule file."""
+
+    rules: tuple[Rule, ...]
+    inhibitions: tuple[Inhibition, ...]
+    roles: Roles
+
+
+@dataclass(frozen=True, slots=True)
+class RuleError:
+    """One thing wrong in a rule file; ``str()`` gives ``file:line:column: message``."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+class RulesInvalid(ValueError):
+    """A rule file with everything that is wrong in it."""
+
+    def __init__(self, errors: tuple[RuleError, ...]) -> None:
+        super().__init__("\n".join(map(str, errors)))
+        self.errors = errors
