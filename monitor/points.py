@@ -6,21 +6,20 @@ Only arrays and frozen values live here; nothing reads a file, a clock or a sett
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LAYER_PREFIX = "layer/"
 """Tags of layer series are ``layer/<stat>``, e.g. ``layer/grad_norm``."""
-
-NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class SeriesKey(NamedTuple):
@@ -44,6 +43,17 @@ class Layers:
     """Shape of the parameter; empty tuples for modules."""
     followed_by: tuple[str, ...] = ()
     """``name:Kind`` of the activation that ran right after the module, or ``""``."""
+
+
+    def choose(self, columns: NDArray[np.bool_]) -> Layers:
+        """Only the layers at the True entries of ``columns`` [N]."""
+
+        def pick(entries: tuple[T, ...]) -> tuple[T, ...]:
+            return tuple(e for e, chosen in zip(entries, columns, strict=False) if chosen)
+
+        return Layers(
+            pick(self.names), pick(self.kinds), pick(self.shapes), pick(self.followed_by)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +83,7 @@ class Batch:
     run: str
     writer: str
     points: tuple[Points, ...] = ()
-    facts: Mapping[str, str] = NOTHING
+    facts: Mapping[str, str] = field(default_factory=dict)
     """Free-form, said once by the hook: optimizer, learning rates, torch version, ..."""
     ended: bool = False
     """The writer said that the run is over (the hook's close, a session log's STOP)."""
@@ -136,18 +146,21 @@ class Window:
     context: Mapping[str, Floats] = field(default_factory=dict)
     """Per role that the detector asked for: its value [T] as of each point; NaN if unknown."""
 
+    def choose(self, columns: NDArray[np.bool_]) -> Window:
+        """The window of a layer series with only some of its layers: ``columns`` is [N]."""
+        layers = None if self.layers is None else self.layers.choose(columns)
+        return replace(self, values=self.values[:, columns], layers=layers)
+
     def upto(self, i: int, lookback: int) -> Window:
         """The window as it stood when point ``i`` was its last: at most ``lookback`` points."""
         a, b = max(0, i + 1 - lookback), i + 1
-        return Window(
-            key=self.key,
+        return replace(
+            self,
             index=self.index + a,
             new=1,
-            first_step=self.first_step,
             steps=self.steps[a:b],
             wall_times=self.wall_times[a:b],
             values=self.values[a:b],
-            layers=self.layers,
             context={role: column[a:b] for role, column in self.context.items()},
         )
 

@@ -82,6 +82,11 @@ class Match:
             return False
         return _any(self.tag, tag)
 
+    @property
+    def chooses_layers(self) -> bool:
+        """Whether only some layers of a layer series are looked at."""
+        return self.layer is not None or self.layer_kind is not None
+
     def columns(self, layers: Layers) -> NDArray[np.bool_]:
         """Which of the N layers are looked at: [N]."""
         return np.array(
@@ -120,11 +125,11 @@ class Rule:
 class Inhibition:
     """While a source alert is there, target alerts with equal labels are not shown.
 
-    ``source`` and ``target``: label -> value, with ``alert`` and ``detector`` among the labels.
+    ``source`` and ``target``: label -> values (any of them), with ``alert`` and ``detector`` among the labels.
     """
 
-    source: Mapping[str, str]
-    target: Mapping[str, str]
+    source: Mapping[str, tuple[str, ...]]
+    target: Mapping[str, tuple[str, ...]]
     equal: tuple[str, ...]
 
 

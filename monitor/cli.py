@@ -1,0 +1,232 @@
+"""The command line. No logic: arguments in, an exit status out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import structlog
+from rich.console import Console
+
+from monitor import __version__
+from monitor.rules import RulesInvalid, RuleSet, Severity, default_path, json_schema, load
+
+UNUSABLE = 2
+
+_LOGDIRS = click.argument(
+    "logdirs", nargs=-1, required=True, metavar="LOGDIR...", type=click.Path(path_type=Path)
+)
+_RULES = click.option(
+    "--rules",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Rule file. Default: the rules that come with the monitor.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="monitor")
+def main() -> None:
+    """Watches training runs through their TensorBoard event files and says what is wrong."""
+
+
+@main.command()
+@_LOGDIRS
+@_RULES
+@click.option(
+    "--listen",
+    default="127.0.0.1:6016",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where /metrics and the API are served; port 0 takes a free one.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default=None,
+    help="Write logs even on a terminal. Without a terminal: text.",
+)
+def watch(logdirs: tuple[Path, ...], rules: Path | None, listen: str, log_format: str | None) -> None:
+    """Follow LOGDIR for ever; SIGTERM ends it, SIGHUP reloads the rules."""
+    from monitor.daemon import Daemon, Settings
+    from monitor.sinks.log import LogSink
+    from monitor.terminal import LiveScreen, PlainScreen
+    from monitor.web import AddressInUse, bind, serving
+
+    _existing(logdirs)
+    rule_set = _load(rules)
+    host, port = _address(listen)
+    try:
+        listener = bind(host, port)
+    except AddressInUse as error:
+        raise _unusable(str(error)) from error
+    address = f"http://{host}:{listener.getsockname()[1]}"
+    console = Console()
+    live = console.is_terminal and log_format is None
+    log = _logger(log_format or "text", quiet=live)
+    title = f"monitor {__version__}  {' '.join(map(str, logdirs))}  {address}/metrics"
+    screen = LiveScreen(console, title) if live else PlainScreen()
+    settings = Settings(logdirs, rules, _layer_stats())
+    daemon = Daemon(settings, rule_set, log, [] if live else [LogSink(log)], screen)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: daemon.stop())
+    signal.signal(signal.SIGHUP, lambda *_: daemon.request_reload())
+    log.info("listening", address=address, version=__version__, rules=len(rule_set.rules))
+    with serving(daemon.door, listener):
+        if isinstance(screen, LiveScreen):
+            with screen:
+                daemon.run()
+        else:
+            daemon.run()
+
+
+@main.command()
+@_LOGDIRS
+@_RULES
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: one array, in firing order.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice([s.label for s in Severity]),
+    default="warning",
+    show_default=True,
+    help="Exit with 1 if an alert at least this severe fired.",
+)
+def check(logdirs: tuple[Path, ...], rules: Path | None, output: str, fail_on: str) -> None:
+    """Replay what is in LOGDIR and print the alerts.
+
+    Exit status: 0 nothing fired, 1 something did, 2 unusable arguments or rules.
+    """
+    from monitor.follower import Follower
+    from monitor.notices import document
+    from monitor.terminal import print_alerts, reading
+
+    _existing(logdirs)
+    follower = Follower(logdirs, _load(rules))
+    errors = Console(stderr=True)
+    if errors.is_terminal:
+        with reading(errors) as bar:
+            task = bar.add_task("reading", total=None)
+            follower.catch_up(lambda done, left: bar.update(task, completed=done, total=done + left))
+    else:
+        follower.catch_up()
+    for path, problem in follower.dirs.problems.items():
+        click.echo(f"monitor: {path}: {problem}", err=True)
+    stats = follower.dirs.stats
+    if stats.corrupt_records or stats.unusable_events:
+        click.echo(
+            f"monitor: skipped {stats.corrupt_records} corrupt stretches and "
+            f"{stats.unusable_events} unusable events",
+            err=True,
+        )
+    alerts = follower.alerts()
+    if output == "json":
+        click.echo(json.dumps([document(a) for a in alerts], indent=2, allow_nan=False))
+    else:
+        print_alerts(Console(), alerts, len(follower.views))
+    worst = max((alert.rule.severity for alert in alerts), default=None)
+    if worst is not None and worst >= Severity[fail_on.upper()]:
+        sys.exit(1)
+
+
+@main.group()
+def rules() -> None:
+    """Look at rule files."""
+
+
+@rules.command("check")
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+def rules_check(file: Path | None) -> None:
+    """Say everything that is wrong in FILE (default: the built-in rules)."""
+    rule_set = _load(file)
+    click.echo(f"{file or default_path()}: {len(rule_set.rules)} rules, all good")
+
+
+@rules.command("list")
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+def rules_list(file: Path | None) -> None:
+    """List the rules of FILE (default: the built-in rules)."""
+    for rule in _load(file).rules:
+        click.echo(f"{rule.alert:<28} {rule.severity.label:<9} {rule.detector.name:<20} {rule.group}")
+
+
+@rules.command("schema")
+def rules_schema() -> None:
+    """Print the JSON schema of rule files."""
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@main.command()
+@click.option("--keep", is_flag=True, help="Go on serving when the runs are over.")
+def demo(keep: bool) -> None:
+    """Train five small networks, four of them sick, with the monitor beside them."""
+    from monitor.demo import run
+
+    sys.exit(run(keep=keep))
+
+
+def _unusable(message: str) -> SystemExit:
+    click.echo(f"monitor: {message}", err=True)
+    return SystemExit(UNUSABLE)
+
+
+def _existing(logdirs: Sequence[Path]) -> None:
+    from monitor.sources.logdir import problem
+
+    found = [text for text in map(problem, logdirs) if text is not None]
+    if found:
+        raise _unusable("\nmonitor: ".join(found))
+
+
+def _load(path: Path | None) -> RuleSet:
+    try:
+        return load(path)
+    except RulesInvalid as error:
+        raise _unusable("unusable rules\n" + str(error)) from error
+    except OSError as error:
+        raise _unusable(f"cannot read the rules {path}: {error.strerror}") from error
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not port.isdigit() or int(port) > 65535:
+        raise _unusable(f"--listen {text!r}: expected HOST:PORT, for example 127.0.0.1:6016")
+    return host.strip("[]") or "0.0.0.0", int(port)
+
+
+def _layer_stats() -> frozenset[str]:
+    return frozenset(os.environ.get("MONITOR_LAYER_METRICS", "").replace(",", " ").split())
+
+
+def _logger(form: str, quiet: bool) -> Any:
+    """A structlog logger on standard error; only errors of it are shown when ``quiet``."""
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.processors.LogfmtRenderer(key_order=["time", "level", "event"])
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", key="time"),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.ERROR if quiet else logging.INFO
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    return structlog.get_logger()

@@ -1,0 +1,466 @@
+"""Points in, alerts out: which rule looks at which series, and what came of it.
+
+The engine has no clock and no files. Whatever it says of a run follows from the batches it was
+fed and their order; only :meth:`Engine.tick` is handed the daemon's time, for silence.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+import numpy as np
+
+from monitor.alerts import (
+    BORN,
+    Alert,
+    Episode,
+    Life,
+    Moment,
+    Positions,
+    Transition,
+    advance,
+    visible,
+)
+from monitor.detectors.base import CurveDetector, PulseDetector, WindowDetector
+from monitor.points import (
+    LAYER_PREFIX,
+    Batch,
+    Evidence,
+    Floats,
+    Health,
+    Layers,
+    Points,
+    Pulse,
+)
+from monitor.rules.model import Rule, RuleSet
+from monitor.series import (
+    ContextColumn,
+    CurveBuilder,
+    Ring,
+    Stretch,
+    greatest,
+    restarts,
+    slice_points,
+)
+from monitor.views import RunView
+
+EPISODES_PER_RUN = 200
+"""Beyond these the oldest resolved ones are forgotten, and counted."""
+WRITERS_PER_SERIES = 16
+RECENT_GAPS = 64
+LIVENESS = "(events)"
+"""The subject of alerts about silence, which belong to no tag."""
+
+
+@dataclass(slots=True)
+class _Track:
+    """One rule on one attempt of one series."""
+
+    rule: Rule
+    life: Life = BORN
+    episode: int | None = None
+    """The number of its episode, while it fires."""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What is kept of one writer's present attempt at a series."""
+
+    ring: Ring
+    curve: CurveBuilder | None
+    tracks: list[_Track]
+    last_step: int = 0
+    last_clock: float = 0.0
+    layers: Layers | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be done with the points of one series; worked out once."""
+
+    windows: tuple[Rule, ...]
+    curves: tuple[Rule, ...]
+    lookback: int
+    context: tuple[str, ...]
+    """Roles that its detectors want joined."""
+    serves: tuple[str, ...]
+    """Roles in which it is itself context for others."""
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        return self.windows + self.curves
+
+
+@dataclass(slots=True)
+class _Run:
+    """What is kept of one run."""
+
+    name: str
+    pulse_tracks: list[_Track]
+    plans: dict[str, _Plan] = field(default_factory=dict)
+    attempts: dict[str, dict[str, _Attempt]] = field(default_factory=dict)
+    context: dict[str, dict[str, ContextColumn]] = field(default_factory=dict)
+    episodes: dict[int, Episode] = field(default_factory=dict)
+    episodes_seen: int = 0
+    forgotten: Counter[str] = field(default_factory=Counter)
+    """Per alert name: episodes that passed the limit."""
+    scalars: dict[str, float] = field(default_factory=dict)
+    layer_stats: dict[str, tuple[Layers, Floats]] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    ended: bool = False
+    events: int = 0
+    last_step: int = 0
+    last_clock: float = 0.0
+    writer_clock: dict[str, float] = field(default_factory=dict)
+    gaps: list[float] = field(default_factory=list)
+    longest_gap: float = 0.0
+
+
+class Engine:
+    """Follows any number of runs under one rule set."""
+
+    def __init__(self, rules: RuleSet) -> None:
+        self.rules = rules
+        self._runs: dict[str, _Run] = {}
+        self._window_rules = [r for r in rules.rules if isinstance(r.detector, WindowDetector)]
+        self._curve_rules = [r for r in rules.rules if isinstance(r.detector, CurveDetector)]
+        self._pulse_rules = [r for r in rules.rules if isinstance(r.detector, PulseDetector)]
+        wanted = (_context(rule) for rule in self._window_rules + self._curve_rules)
+        self._context_roles = frozenset(role for roles in wanted for role in roles)
+
+    # --- feeding ------------------------------------------------------------------------
+
+    def feed(self, batch: Batch) -> None:
+        """Takes what one read of one file gave."""
+        run = self._runs.get(batch.run)
+        if run is None:
+            pulse = [_Track(rule) for rule in self._pulse_rules if _looks_at(rule, batch.run)]
+            run = self._runs[batch.run] = _Run(batch.run, pulse)
+        if batch.facts:
+            run.facts = MappingProxyType({**run.facts, **batch.facts})
+        for points in batch.points:
+            if len(points.steps):
+                self._remember(run, points)
+        # Context first, all of it: joining is by time, so what was written later is not seen.
+        for points in batch.points:
+            for role in self._plan(run, points).serves:
+                columns = run.context.setdefault(role, {})
+                columns.setdefault(points.key.tag, ContextColumn()).append(points)
+        for points in batch.points:
+            if len(points.steps):
+                self._evaluate(run, points)
+        for columns in run.context.values():
+            for column in columns.values():
+                column.trim()
+        self._hear(run, batch)
+
+    def _remember(self, run: _Run, points: Points) -> None:
+        tag = points.key.tag
+        if points.layers is None:
+            run.scalars[tag] = float(points.values[-1])
+        else:
+            stat = tag.removeprefix(LAYER_PREFIX)
+            run.layer_stats[stat] = (points.layers, points.values[-1].copy())
+
+    def _plan(self, run: _Run, points: Points) -> _Plan:
+        tag = points.key.tag
+        plan = run.plans.get(tag)
+        if plan is None:
+            plan = run.plans[tag] = self._work_out(run.name, tag, points.layers is not None)
+        return plan
+
+    def _work_out(self, run: str, tag: str, layered: bool) -> _Plan:
+        roles = frozenset[str]() if layered else self.rules.roles.of(run, tag)
+        windows = tuple(
+            rule
+            for rule in self._window_rules
+            if _layered(rule) == layered and rule.match.series(run, tag, roles, layered)
+        )
+        curves = tuple(
+            rule
+            for rule in self._curve_rules
+            if not layered and rule.match.series(run, tag, roles, False)
+        )
+        context = {role for rule in windows + curves for role in _context(rule)}
+        return _Plan(
+            windows=windows,
+            curves=curves,
+            lookback=max((_lookback(rule) for rule in windows), default=1),
+            context=tuple(sorted(context)),
+            serves=tuple(sorted(roles & self._context_roles)),
+        )
+
+    # --- evaluating ---------------------------------------------------------------------
+
+    def _evaluate(self, run: _Run, points: Points) -> None:
+        plan = self._plan(run, points)
+        if not plan.rules:
+            return
+        stretch = Stretch(points, self._join(run, plan, points))
+        attempt = self._attempt(run, plan, points)
+        begin = 0
+        for cut in restarts(attempt.ring.steps, points.steps):
+            if cut > begin:
+                self._advance(run, plan, attempt, stretch.cut(begin, int(cut)))
+            attempt = self._restart(run, plan, slice_points(points, int(cut), int(cut) + 1))
+            begin = int(cut)
+        self._advance(run, plan, attempt, stretch.cut(begin, len(stretch)))
+
+    def _join(self, run: _Run, plan: _Plan, points: Points) -> Mapping[str, Floats]:
+        return {
+            role: greatest(
+                [column.as_of(points.clock) for column in run.context.get(role, {}).values()],
+                len(points.steps),
+            )
+            for role in plan.context
+        }
+
+    def _attempt(self, run: _Run, plan: _Plan, points: Points) -> _Attempt:
+        """The attempt that these points belong to; a new one where a writer is new."""
+        writers = run.attempts.setdefault(points.key.tag, {})
+        attempt = writers.get(points.writer)
+        if attempt is not None and (points.layers is None or _same(attempt.layers, points.layers)):
+            return attempt
+        if attempt is None:
+            before = _continued(writers, points)
+            if before is not None:
+                writers[points.writer] = writers.pop(before)
+                return writers[points.writer]
+        return self._restart(run, plan, points)
+
+    def _restart(self, run: _Run, plan: _Plan, points: Points) -> _Attempt:
+        """Begins a new attempt at the first of ``points``; what it supersedes ceases to fire."""
+        writers = run.attempts.setdefault(points.key.tag, {})
+        begin = Moment(0, int(points.steps[0]), float(points.clock[0]))
+        for writer, attempt in list(writers.items()):
+            if writer == points.writer or attempt.last_clock < begin.clock:
+                self._abandon(run, attempt, begin)
+                del writers[writer]
+        while len(writers) >= WRITERS_PER_SERIES:
+            oldest = min(writers, key=lambda name: writers[name].last_clock)
+            self._abandon(run, writers.pop(oldest), begin)
+        curve = CurveBuilder(points.key, begin.step) if plan.curves else None
+        tracks = [_Track(rule) for rule in plan.rules]
+        attempt = _Attempt(Ring(plan.lookback), curve, tracks, layers=points.layers)
+        writers[points.writer] = attempt
+        return attempt
+
+    def _abandon(self, run: _Run, attempt: _Attempt, at: Moment) -> None:
+        for track in attempt.tracks:
+            self._resolve(run, track, at)
+            track.life = BORN
+
+    def _advance(self, run: _Run, plan: _Plan, attempt: _Attempt, stretch: Stretch) -> None:
+        joined = attempt.ring.append(stretch)
+        attempt.last_step = int(stretch.points.steps[-1])
+        attempt.last_clock = float(stretch.points.clock[-1])
+        tracks = iter(attempt.tracks)
+        for rule in plan.windows:
+            self._sweep(run, next(tracks), rule, attempt.ring, joined, stretch)
+        curve_tracks = list(tracks)
+        if attempt.curve is not None:
+            for i, curve in attempt.curve.append(stretch):
+                moment = _moment(stretch.points, i, attempt.ring.count - len(stretch) + i)
+                for track in curve_tracks:
+                    detector = track.rule.detector
+                    assert isinstance(detector, CurveDetector)
+                    verdict = detector.judge(curve)
+                    tag = stretch.points.key.tag
+                    self._single(run, track, tag, verdict.health, verdict.evidence, moment)
+
+    def _sweep(
+        self, run: _Run, track: _Track, rule: Rule, ring: Ring, joined: Stretch, stretch: Stretch
+    ) -> None:
+        """One window detector over all new points at once."""
+        detector = rule.detector
+        assert isinstance(detector, WindowDetector)
+        window = ring.window(joined, len(stretch), detector.lookback)
+        if window.layers is not None and rule.match.chooses_layers:
+            window = window.choose(rule.match.columns(window.layers))
+        health = detector(window).health
+        points = stretch.points
+        positions = Positions(ring.count - len(stretch), points.steps, points.clock)
+        life, transitions = advance(
+            track.life, health, positions, rule.hold, rule.keep_firing_for
+        )
+        track.life = life
+        before = len(window.steps) - window.new
+        for transition in transitions:
+            evidence = None
+            if transition.fired:
+                evidence = detector.explain(window.upto(before + transition.i, detector.lookback))
+            self._record(run, track, points.key.tag, transition, evidence)
+
+    def _single(
+        self,
+        run: _Run,
+        track: _Track,
+        tag: str,
+        health: Health,
+        evidence: Evidence | None,
+        moment: Moment,
+    ) -> None:
+        """One verdict of one track."""
+        positions = Positions(moment.index, np.array([moment.step]), np.array([moment.clock]))
+        verdicts = np.array([health], dtype=np.int8)
+        rule = track.rule
+        track.life, transitions = advance(
+            track.life, verdicts, positions, rule.hold, rule.keep_firing_for
+        )
+        for transition in transitions:
+            self._record(run, track, tag, transition, evidence)
+
+    def _record(
+        self,
+        run: _Run,
+        track: _Track,
+        tag: str,
+        transition: Transition,
+        evidence: Evidence | None,
+    ) -> None:
+        if not transition.fired:
+            self._resolve(run, track, transition.moment)
+            return
+        assert evidence is not None, "a bad verdict carries evidence"
+        episode = Episode(track.rule, run.name, tag, transition.since, transition.moment, evidence)
+        track.episode = run.episodes_seen
+        run.episodes[track.episode] = episode
+        run.episodes_seen += 1
+        if len(run.episodes) > EPISODES_PER_RUN:
+            over = next((n for n, e in run.episodes.items() if e.resolved is not None), None)
+            if over is not None:
+                run.forgotten[run.episodes.pop(over).rule.alert] += 1
+
+    def _resolve(self, run: _Run, track: _Track, at: Moment) -> None:
+        if track.episode is not None:
+            run.episodes[track.episode] = replace(run.episodes[track.episode], resolved=at)
+            track.episode = None
+
+    # --- silence ------------------------------------------------------------------------
+
+    def _hear(self, run: _Run, batch: Batch) -> None:
+        """Notes when events came. Pauses count within one writer only: the days between two
+        attempts say nothing about how long a healthy run is silent."""
+        heard = [points for points in batch.points if len(points.steps)]
+        run.ended = batch.ended if heard or batch.ended else run.ended
+        if not heard:
+            return
+        latest = max(heard, key=lambda points: float(points.clock[-1]))
+        if float(latest.clock[-1]) >= run.last_clock:
+            run.last_clock = float(latest.clock[-1])
+            run.last_step = int(latest.steps[-1])
+        run.events += sum(len(points.steps) for points in heard)
+        clock = np.unique(np.concatenate([points.clock for points in heard]))
+        before = run.writer_clock.get(batch.writer)
+        gaps = np.diff(clock, prepend=clock[:1] if before is None else [before])
+        gaps = gaps[gaps > 0]
+        run.writer_clock[batch.writer] = float(clock[-1])
+        if len(gaps):
+            run.longest_gap = max(run.longest_gap, float(gaps.max()))
+            run.gaps = (run.gaps + gaps[-RECENT_GAPS:].tolist())[-RECENT_GAPS:]
+
+    def tick(self, now: float) -> frozenset[str]:
+        """Lets the liveness detectors listen at ``now`` (seconds since the epoch).
+
+        Returns the runs whose alerts may have changed.
+        """
+        if not self._pulse_rules:
+            return frozenset()
+        return frozenset(name for name, run in self._runs.items() if self._listen(run, now))
+
+    def _listen(self, run: _Run, now: float) -> bool:
+        pulse = Pulse(
+            run=run.name,
+            events=run.events,
+            last_step=run.last_step,
+            last_wall_time=run.last_clock,
+            typical_gap=float(np.median(run.gaps)) if run.gaps else 0.0,
+            longest_gap=run.longest_gap,
+            ended=run.ended,
+        )
+        changed = False
+        for track in run.pulse_tracks:
+            detector = track.rule.detector
+            assert isinstance(detector, PulseDetector)
+            verdict = detector.listen(pulse, now)
+            before = track.life
+            moment = Moment(run.events, run.last_step, now)
+            self._single(run, track, LIVENESS, verdict.health, verdict.evidence, moment)
+            changed = changed or track.life.state is not before.state
+        return changed
+
+    # --- looking ------------------------------------------------------------------------
+
+    @property
+    def runs(self) -> Iterable[str]:
+        """Names of all runs, in order of first sight."""
+        return self._runs.keys()
+
+    def view(self, name: str) -> RunView:
+        """A run as it stands now; KeyError if it was never seen."""
+        run = self._runs[name]
+        return RunView(
+            run=name,
+            last_step=run.last_step,
+            last_event=run.last_clock,
+            ended=run.ended,
+            alerts=visible(tuple(run.episodes.values()), self.rules.inhibitions),
+            forgotten=MappingProxyType(dict(run.forgotten)),
+            scalars=MappingProxyType(dict(run.scalars)),
+            layers=MappingProxyType(dict(run.layer_stats)),
+            facts=run.facts,
+        )
+
+    def alerts(self) -> Iterator[Alert]:
+        """The alerts of all runs, in firing order."""
+        found = [alert for name in self._runs for alert in self.view(name).alerts]
+        yield from sorted(found, key=lambda a: (a.fired.clock, a.run, a.fired.step))
+
+    def forget(self, name: str) -> None:
+        """Drops a run; nothing happens if it was never seen."""
+        self._runs.pop(name, None)
+
+
+def _moment(points: Points, i: int, index: int) -> Moment:
+    return Moment(index, int(points.steps[i]), float(points.clock[i]))
+
+
+def _layered(rule: Rule) -> bool:
+    detector = rule.detector
+    return isinstance(detector, WindowDetector) and detector.layered
+
+
+def _lookback(rule: Rule) -> int:
+    detector = rule.detector
+    return detector.lookback if isinstance(detector, WindowDetector) else 1
+
+
+def _context(rule: Rule) -> tuple[str, ...]:
+    detector = rule.detector
+    return () if isinstance(detector, PulseDetector) else detector.context
+
+
+def _looks_at(rule: Rule, run: str) -> bool:
+    patterns = rule.match.run
+    return patterns is None or any(pattern.search(run) for pattern in patterns)
+
+
+def _same(a: Layers | None, b: Layers) -> bool:
+    return a is b or a == b
+
+
+def _continued(writers: Mapping[str, _Attempt], points: Points) -> str | None:
+    """The writer whose attempt a new writer's first point goes on with, if there is one."""
+    step, clock = int(points.steps[0]), float(points.clock[0])
+    fitting = [
+        name
+        for name, attempt in writers.items()
+        if attempt.last_step < step
+        and attempt.last_clock <= clock
+        and (points.layers is None or _same(attempt.layers, points.layers))
+    ]
+    return max(fitting, key=lambda name: writers[name].last_clock, default=None)
+

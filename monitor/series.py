@@ -1,0 +1,339 @@
+"""What is remembered of a series: its last points, its whole curve in bins, its neighbours.
+
+Everything here is bounded: a ring keeps as many points as the most far-sighted detector looks
+back on, a curve keeps 256 bins, a context keeps 4,096 points. Whatever is computed depends on
+the points and their order only, never on how they were cut into reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.points import Curve, Floats, Ints, Points, SeriesKey, Window
+
+MAX_BINS = 256
+EVERY_POINT_UNTIL = 64
+"""Curves are judged at every point while they are this short: an epoch may be a point."""
+BINS_PER_JUDGEMENT = 4
+CONTEXT_POINTS = 4096
+JITTER_POINTS = 8
+"""Writers with threads log a few points out of order; only a step below all of the last eight
+is a restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Points of one attempt, with the context columns joined: what the ring and curve take."""
+
+    points: Points
+    context: Mapping[str, Floats]
+
+    def __len__(self) -> int:
+        return len(self.points.steps)
+
+    def cut(self, a: int, b: int) -> Stretch:
+        """Points a .. b - 1."""
+        return Stretch(
+            slice_points(self.points, a, b),
+            {role: column[a:b] for role, column in self.context.items()},
+        )
+
+
+def slice_points(points: Points, a: int, b: int) -> Points:
+    """Points a .. b - 1 of ``points``, as views."""
+    return replace(
+        points,
+        steps=points.steps[a:b],
+        wall_times=points.wall_times[a:b],
+        clock=points.clock[a:b],
+        values=points.values[a:b],
+    )
+
+
+def restarts(before: Ints, steps: Ints) -> NDArray[np.intp]:
+    """Positions in ``steps`` at which a new attempt begins.
+
+    ``before``: the last steps of the attempt so far (at most eight count). A point whose step
+    is lower than those of all of the eight points before it starts a new attempt.
+    """
+    tail = before[-JITTER_POINTS:]
+    joined = np.concatenate((tail, steps))
+    if len(joined) < 2 or bool((np.diff(joined) >= 0).all()):
+        return np.empty(0, dtype=np.intp)
+    found: list[int] = []
+    begin = 0
+    for drop in np.flatnonzero(np.diff(joined) < 0) + 1:
+        if drop < len(tail):
+            continue
+        recent = joined[max(begin, drop - JITTER_POINTS) : drop]
+        if len(recent) and joined[drop] < recent.min():
+            found.append(int(drop) - len(tail))
+            begin = int(drop)
+    return np.array(found, dtype=np.intp)
+
+
+class Ring:
+    """The last points of one attempt, and how many there were before them."""
+
+    def __init__(self, keep: int) -> None:
+        self._keep = max(keep, JITTER_POINTS)
+        self._held: Stretch | None = None
+        self.count = 0
+        self.first_step = 0
+
+    @property
+    def steps(self) -> Ints:
+        """Steps of the points held."""
+        return np.empty(0, np.int64) if self._held is None else self._held.points.steps
+
+    def append(self, stretch: Stretch) -> Stretch:
+        """Takes new points; returns what was held with the new points after it."""
+        if self._held is None:
+            self.first_step = int(stretch.points.steps[0])
+            joined = stretch
+        else:
+            joined = _concatenate(self._held, stretch)
+        self.count += len(stretch)
+        n = len(joined)
+        # A copy, so that a huge read is not kept alive by the few points that stay.
+        self._held = _copy(joined.cut(max(0, n - self._keep), n))
+        return joined
+
+    def window(self, joined: Stretch, new: int, lookback: int) -> Window:
+        """The window for a detector, from what :meth:`append` returned."""
+        n = len(joined)
+        view = joined.cut(max(0, n - new - lookback + 1), n)
+        return Window(
+            key=view.points.key,
+            index=self.count - len(view),
+            new=new,
+            first_step=self.first_step,
+            steps=view.points.steps,
+            wall_times=view.points.wall_times,
+            values=view.points.values,
+            layers=view.points.layers,
+            context=view.context,
+        )
+
+
+def _concatenate(a: Stretch, b: Stretch) -> Stretch:
+    join = np.concatenate
+    p, q = a.points, b.points
+    points = replace(
+        q,
+        steps=join((p.steps, q.steps)),
+        wall_times=join((p.wall_times, q.wall_times)),
+        clock=join((p.clock, q.clock)),
+        values=join((p.values, q.values)),
+    )
+    return Stretch(points, {role: join((a.context[role], b.context[role])) for role in b.context})
+
+
+def _copy(stretch: Stretch) -> Stretch:
+    p = stretch.points
+    points = replace(
+        p,
+        steps=p.steps.copy(),
+        wall_times=p.wall_times.copy(),
+        clock=p.clock.copy(),
+        values=p.values.copy(),
+    )
+    return Stretch(points, {role: column.copy() for role, column in stretch.context.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class _Bins:
+    """Complete bins; all arrays are [B]. ``m2``: sum of squared deviations from the mean;
+    ``jumps``: sum of squared differences of successive points, ``hops`` of them."""
+
+    steps: Ints
+    wall_times: Floats
+    clock: Floats
+    n: Floats
+    mean: Floats
+    m2: Floats
+    low: Floats
+    high: Floats
+    jumps: Floats
+    hops: Floats
+    context: Mapping[str, Floats]
+
+
+class CurveBuilder:
+    """Builds the curve of one scalar attempt, bin by bin.
+
+    Means and variances of bins merge by Chan, Golub and LeVeque's pairwise update, "Algorithms
+    for computing the sample variance" (1983).
+    """
+
+    def __init__(self, key: SeriesKey, first_step: int) -> None:
+        self._key = key
+        self._first_step = first_step
+        self._per_bin = 1
+        self._bins: _Bins | None = None
+        self._rest: Stretch | None = None
+        self._last = np.nan
+        self.count = 0
+
+    def append(self, stretch: Stretch) -> Iterator[tuple[int, Curve]]:
+        """Takes new points; yields (position of the last point used, curve) at each judgement."""
+        at = 0
+        while at < len(stretch):
+            take = min(self._until_judgement(), len(stretch) - at)
+            self._add(stretch.cut(at, at + take))
+            at += take
+            if self._due():
+                yield at - 1, self.curve()
+
+    def _due(self) -> bool:
+        return self.count <= EVERY_POINT_UNTIL or self.count % self._rhythm() == 0
+
+    def _rhythm(self) -> int:
+        return BINS_PER_JUDGEMENT * self._per_bin
+
+    def _until_judgement(self) -> int:
+        if self.count < EVERY_POINT_UNTIL:
+            return 1
+        return self._rhythm() - self.count % self._rhythm()
+
+    def _add(self, stretch: Stretch) -> None:
+        """Takes points up to the next judgement at most, so never past a merge."""
+        self.count += len(stretch)
+        joined = stretch if self._rest is None else _concatenate(self._rest, stretch)
+        full = len(joined) // self._per_bin * self._per_bin
+        self._rest = _copy(joined.cut(full, len(joined))) if full < len(joined) else None
+        if not full:
+            return
+        done = joined.cut(0, full)
+        new = _reduce(done, self._per_bin, self._last)
+        self._last = float(done.points.values[-1])
+        self._bins = new if self._bins is None else _join(self._bins, new)
+        if len(self._bins.n) >= MAX_BINS:
+            self._bins = _merge_pairs(self._bins)
+            self._per_bin *= 2
+
+    def curve(self) -> Curve:
+        """The curve as it stands; only complete bins are in it."""
+        bins = self._bins
+        assert bins is not None, "a curve is only judged when bins are complete"
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return Curve(
+                key=self._key,
+                per_bin=self._per_bin,
+                count=len(bins.n) * self._per_bin,
+                first_step=self._first_step,
+                steps=bins.steps,
+                wall_times=bins.wall_times,
+                mean=bins.mean,
+                low=bins.low,
+                high=bins.high,
+                spread=np.sqrt(bins.m2 / bins.n),
+                roughness=np.sqrt(bins.jumps / bins.hops),
+                context=bins.context,
+            )
+
+
+def _reduce(stretch: Stretch, per_bin: int, last: float) -> _Bins:
+    """Bins of ``per_bin`` points each; ``last`` is the value before the first of them."""
+    points = stretch.points
+    values = points.values.reshape(-1, per_bin)
+    finite = np.isfinite(values)
+    ends = slice(per_bin - 1, None, per_bin)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        n = finite.sum(axis=1).astype(np.float64)
+        mean = np.where(finite, values, 0.0).sum(axis=1) / n  # 0 / 0: an empty bin is NaN
+        m2 = np.where(finite, values - mean[:, None], 0.0)
+        steps_between = np.diff(points.values, prepend=last).reshape(-1, per_bin)
+        known = np.isfinite(steps_between)
+        return _Bins(
+            steps=points.steps[ends],
+            wall_times=points.wall_times[ends],
+            clock=points.clock[ends],
+            n=n,
+            mean=mean,
+            m2=(m2 * m2).sum(axis=1),
+            low=np.where(n > 0, np.where(finite, values, np.inf).min(axis=1), np.nan),
+            high=np.where(n > 0, np.where(finite, values, -np.inf).max(axis=1), np.nan),
+            jumps=np.where(known, steps_between * steps_between, 0.0).sum(axis=1),
+            hops=known.sum(axis=1).astype(np.float64),
+            context={role: column[ends] for role, column in stretch.context.items()},
+        )
+
+
+def _join(a: _Bins, b: _Bins) -> _Bins:
+    columns = {
+        name: np.concatenate((getattr(a, name), getattr(b, name)))
+        for name in _Bins.__slots__
+        if name != "context"
+    }
+    context = {role: np.concatenate((a.context[role], b.context[role])) for role in b.context}
+    return _Bins(**columns, context=context)
+
+
+def _merge_pairs(bins: _Bins) -> _Bins:
+    """Half as many bins, each of two neighbours."""
+    a, b = slice(0, None, 2), slice(1, None, 2)
+    na, nb = bins.n[a], bins.n[b]
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        n = na + nb
+        mean_a = np.where(na > 0, bins.mean[a], 0.0)
+        mean_b = np.where(nb > 0, bins.mean[b], 0.0)
+        delta = np.where((na > 0) & (nb > 0), mean_b - mean_a, 0.0)
+        return _Bins(
+            steps=bins.steps[b],
+            wall_times=bins.wall_times[b],
+            clock=bins.clock[b],
+            n=n,
+            mean=(mean_a * na + mean_b * nb) / n,
+            m2=bins.m2[a] + bins.m2[b] + np.where(n > 0, delta * delta * na * nb / n, 0.0),
+            low=np.fmin(bins.low[a], bins.low[b]),
+            high=np.fmax(bins.high[a], bins.high[b]),
+            jumps=bins.jumps[a] + bins.jumps[b],
+            hops=bins.hops[a] + bins.hops[b],
+            context={role: column[b] for role, column in bins.context.items()},
+        )
+
+
+class ContextColumn:
+    """The recent past of one series that others want to know of, e.g. the learning rate."""
+
+    def __init__(self) -> None:
+        self._clock = np.empty(0)
+        self._values = np.empty(0)
+
+    def append(self, points: Points) -> None:
+        """Takes new points. Writers differ in their clocks, so the order is made anew."""
+        clock = np.concatenate((self._clock, points.clock))
+        values = np.concatenate((self._values, points.values))
+        if len(clock) > 1 and bool((np.diff(clock) < 0).any()):
+            order = np.argsort(clock, kind="stable")
+            clock, values = clock[order], values[order]
+        self._clock, self._values = clock, values
+
+    def trim(self) -> None:
+        """Forgets all but the last points; called when a read has been dealt with."""
+        if len(self._clock) > CONTEXT_POINTS:
+            self._clock = self._clock[-CONTEXT_POINTS:].copy()
+            self._values = self._values[-CONTEXT_POINTS:].copy()
+
+    def as_of(self, clock: Floats) -> Floats:
+        """For each time, the value written last before it; NaN where there was none.
+
+        Strictly before: a live reader, who sees record after record, could not know more.
+        """
+        if not len(self._clock):
+            return np.full(len(clock), np.nan)
+        at = np.searchsorted(self._clock, clock, side="left") - 1
+        return np.where(at >= 0, self._values[np.maximum(at, 0)], np.nan)
+
+
+def greatest(columns: Sequence[Floats], length: int) -> Floats:
+    """Element by element the greatest known value: several optimizer groups, one rate."""
+    result = np.full(length, np.nan)
+    for column in columns:
+        result = np.fmax(result, column)
+    return result

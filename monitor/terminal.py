@@ -1,0 +1,169 @@
+"""What people see at a terminal: a progress bar while old data is read, tables of runs and alerts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from monitor.alerts import Alert
+from monitor.notices import advice, number, summary
+from monitor.rules import Severity
+from monitor.views import RunView
+
+COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "bold red"}
+RUNS_SHOWN = 30
+ALERTS_SHOWN = 12
+REFRESH_PER_SECOND = 4
+
+
+class PlainScreen:
+    """No terminal: nothing is drawn, the log tells."""
+
+    def progress(self, done: int, left: int) -> None:
+        """Draws nothing."""
+
+    def show(self, views: Sequence[RunView]) -> None:
+        """Draws nothing."""
+
+
+class LiveScreen:
+    """A progress bar at first, then tables that follow the runs; a context manager."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self._console = console
+        self._title = title
+        self._progress = reading(console)
+        self._task = self._progress.add_task("reading", total=None)
+        self._live: Live | None = None
+        self._views: Sequence[RunView] = ()
+
+    def __enter__(self) -> LiveScreen:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+        if self._live is not None:
+            self._live.update(self._picture(), refresh=True)
+            self._live.stop()
+
+    def progress(self, done: int, left: int) -> None:
+        """``done`` and ``left``: bytes."""
+        self._progress.update(self._task, completed=done, total=done + left)
+
+    def show(self, views: Sequence[RunView]) -> None:
+        """Draws at most a few times a second, however often it is called."""
+        self._views = views
+        if self._live is None:
+            self._progress.stop()
+            self._live = Live(
+                get_renderable=self._picture,
+                console=self._console,
+                refresh_per_second=REFRESH_PER_SECOND,
+            )
+            self._live.start()
+
+    def _picture(self) -> RenderableType:
+        views = self._views
+        alerts = [alert for view in views for alert in view.alerts if alert.active]
+        alerts.sort(key=lambda a: (-a.rule.severity, a.fired.clock))
+        parts: list[RenderableType] = [Text(self._title, style="dim"), run_table(views)]
+        parts += [alert_text(alert) for alert in alerts[:ALERTS_SHOWN]]
+        if len(alerts) > ALERTS_SHOWN:
+            parts.append(Text(f"... and {len(alerts) - ALERTS_SHOWN} more alerts", style="dim"))
+        return Group(*parts)
+
+
+def reading(console: Console) -> Progress:
+    """The progress bar for bytes read, with a rate and the time left."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+def run_table(views: Sequence[RunView], now: float | None = None) -> Table:
+    """One row per run, the sick ones first."""
+    now = time.time() if now is None else now
+    table = Table(expand=False)
+    table.add_column("run", overflow="fold")
+    table.add_column("health", overflow="fold")
+    table.add_column("step", justify="right")
+    table.add_column("last event", justify="right")
+    ordered = sorted(views, key=lambda view: (-_worst(view), view.run))
+    for view in ordered[:RUNS_SHOWN]:
+        age = Text(f"{age_text(now - view.last_event)} ago" if view.last_event else "never")
+        table.add_row(Text(view.run), _health(view), str(view.last_step), age)
+    if len(ordered) > RUNS_SHOWN:
+        table.add_row(Text(f"... and {len(ordered) - RUNS_SHOWN} more", style="dim"), "", "", "")
+    return table
+
+
+def _worst(view: RunView) -> int:
+    return max((alert.rule.severity for alert in view.alerts if alert.active), default=-1)
+
+
+def _health(view: RunView) -> Text:
+    active = [alert for alert in view.alerts if alert.active]
+    if not active:
+        return Text("ok", style="green")
+    parts = [Text(alert.rule.alert, style=COLOURS[alert.rule.severity]) for alert in active]
+    return Text(", ").join(parts)
+
+
+def age_text(seconds: float) -> str:
+    """A duration as people say it: 5 s, 3 min, 2 h, 4 d."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def alert_text(alert: Alert) -> Text:
+    """An alert for people: what was seen, what it usually means, what to try."""
+    colour = COLOURS[alert.rule.severity]
+    text = Text()
+    text.append(f"{alert.rule.severity.label:<8} ", style=colour)
+    text.append(f"{alert.rule.alert}", style=colour)
+    text.append(f"  {alert.run}", style="bold")
+    text.append(f"  step {alert.fired.step}")
+    if alert.resolved is not None:
+        text.append(f", resolved at step {alert.resolved.step}", style="dim")
+    text.append(f"  ({alert.rule.detector.name}, {number(alert.evidence.value)})\n", style="dim")
+    text.append(f"         {summary(alert)}\n")
+    text.append(f"         {advice(alert)}\n", style="dim")
+    return text
+
+
+def print_alerts(console: Console, alerts: Sequence[Alert], runs: int) -> None:
+    """The outcome of ``monitor check`` for people; plain text where there is no terminal."""
+    for alert in alerts:
+        console.print(alert_text(alert), soft_wrap=not console.is_terminal)
+    firing = sum(alert.active for alert in alerts)
+    console.print(
+        Text(f"{runs} runs read; {len(alerts)} alerts, {firing} of them still firing.")
+    )

@@ -1,0 +1,29 @@
+"""A run as others may see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from monitor.alerts import Alert
+from monitor.points import Floats, Layers
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run as others may see it: a frozen picture, made anew when the run has changed."""
+
+    run: str
+    last_step: int
+    last_event: float
+    """Seconds since the epoch."""
+    ended: bool
+    alerts: tuple[Alert, ...]
+    """In firing order, resolved ones included."""
+    forgotten: Mapping[str, int]
+    """Per alert name: how many old episodes are no longer among ``alerts``."""
+    scalars: Mapping[str, float]
+    """Latest value of each scalar tag."""
+    layers: Mapping[str, tuple[Layers, Floats]]
+    """Per layer statistic: the columns and their latest values [N]."""
+    facts: Mapping[str, str]

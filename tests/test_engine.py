@@ -1,0 +1,221 @@
+"""From batches to alerts: chunk invariance above all, then attempts, writers, context, silence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.engine import EPISODES_PER_RUN, Engine
+from monitor.points import OK, Batch, Evidence, Health, Points, Pulse, Verdict
+from monitor.rules import Rule, Severity, Span, Unit
+from monitor.rules.model import Inhibition
+from monitor.series import slice_points
+from tests.toys import (
+    AboveContext,
+    CurveMean,
+    MeanAbove,
+    batch,
+    rule,
+    rule_set,
+    scalar_points,
+    tag,
+)
+
+Seen = list[tuple[str, str, int, int | None, str]]
+
+
+def seen(engine: Engine) -> Seen:
+    return [
+        (
+            a.rule.alert,
+            a.subject,
+            a.fired.step,
+            None if a.resolved is None else a.resolved.step,
+            a.evidence.seen,
+        )
+        for a in engine.alerts()
+    ]
+
+
+def fed(rules: tuple[Rule, ...], *batches: Batch, inhibitions: tuple[Inhibition, ...] = ()) -> Seen:
+    engine = Engine(rule_set(*rules, inhibitions=inhibitions))
+    for one in batches:
+        engine.feed(one)
+    return seen(engine)
+
+
+def test_an_alert_fires_and_resolves_at_the_steps_of_the_points() -> None:
+    points = scalar_points([-1.0, 2.0, 3.0, -1.0, -1.0], steps=[10, 20, 30, 40, 50])
+    assert fed((rule(),), batch(points)) == [("Toy", "loss", 20, 40, "mean 2 over steps [20]")]
+
+
+@dataclass(frozen=True)
+class Record:
+    tag: str
+    value: float
+    step: int
+
+
+def whole(records: list[Record]) -> list[Points]:
+    """What a reader makes of records read at once: columns per series, one clock."""
+    clock = np.arange(1.0, len(records) + 1)
+    found = []
+    for name in dict.fromkeys(r.tag for r in records):
+        at = [i for i, r in enumerate(records) if r.tag == name]
+        points = scalar_points([records[i].value for i in at], tag=name)
+        steps = np.array([records[i].step for i in at], dtype=np.int64)
+        found.append(replace(points, steps=steps, clock=clock[at], wall_times=clock[at]))
+    return found
+
+
+def cut(records: list[Record], edges: list[int]) -> list[Batch]:
+    """The same records in several reads."""
+    columns = whole(records)
+    batches = []
+    for a, b in zip(edges, edges[1:], strict=False):
+        part = []
+        for points in columns:
+            first, last = np.searchsorted(points.clock, [a + 1, b + 1])
+            if last > first:
+                part.append(slice_points(points, int(first), int(last)))
+        if part:
+            batches.append(Batch("run", "w", tuple(part)))
+    return batches
+
+
+RECORDS = st.lists(
+    st.builds(
+        Record,
+        st.sampled_from(["loss", "lr", "other"]),
+        st.sampled_from([-1.0, 0.5, 2.0, np.nan]),
+        st.just(0),
+    ),
+    min_size=1,
+    max_size=150,
+)
+RULES = (
+    rule("Now", MeanAbove(0.3), match=tag("loss")),
+    rule(
+        "Held",
+        MeanAbove(0.4, points=3),
+        hold=Span(2, Unit.POINTS),
+        keep=Span(4, Unit.STEPS),
+        severity=Severity.CRITICAL,
+        match=tag("loss|other"),
+    ),
+    rule("Seconds", MeanAbove(0.2, points=2), hold=Span(5, Unit.SECONDS)),
+    rule("Curve", CurveMean(0.3), match=tag("loss")),
+    rule("Joined", AboveContext(), match=tag("loss")),
+)
+HIDES = Inhibition({"alert": ("Held",)}, {"severity": ("warning",)}, ("run",))
+
+
+@settings(max_examples=150, deadline=None)
+@given(RECORDS, st.data())
+def test_the_same_alerts_however_the_data_was_cut(records: list[Record], data: st.DataObject) -> None:
+    steps = data.draw(st.lists(st.integers(-2, 3), min_size=len(records), max_size=len(records)))
+    jumps = data.draw(st.sets(st.integers(0, len(records)), max_size=2))
+    step, stepped = 0, []
+    for i, (record, move) in enumerate(zip(records, steps, strict=True)):
+        step = 0 if i in jumps else step + move
+        stepped.append(replace(record, step=step))
+    edges = data.draw(st.lists(st.integers(1, len(records)), max_size=8))
+    n = len(records)
+    at_once = fed(RULES, *cut(stepped, [0, n]), inhibitions=(HIDES,))
+    one_by_one = fed(RULES, *cut(stepped, list(range(n + 1))), inhibitions=(HIDES,))
+    some_way = fed(RULES, *cut(stepped, sorted({0, n, *edges})), inhibitions=(HIDES,))
+    assert at_once == one_by_one == some_way
+
+
+def test_a_restart_of_the_run_is_a_new_attempt() -> None:
+    first = scalar_points([2.0] * 10, steps=list(range(10)), clock=list(range(10)))
+    again = scalar_points([-1.0] * 10, steps=list(range(10)), clock=list(range(20, 30)))
+    found = fed((rule(detector=MeanAbove(0.0, points=3)),), batch(first), batch(again))
+    assert [(name, fired, resolved) for name, _, fired, resolved, _ in found] == [("Toy", 2, 0)]
+
+
+def test_a_later_file_goes_on_where_the_earlier_one_ended() -> None:
+    first = scalar_points([2.0, 2.0], steps=[0, 1], writer="a")
+    second = scalar_points([2.0], steps=[2], writer="b")
+    held = rule(detector=MeanAbove(0.0, points=3))
+    assert [fired for _, _, fired, _, _ in fed((held,), batch(first), batch(second))] == [2]
+
+
+def test_writers_side_by_side_do_not_mix() -> None:
+    a = scalar_points([1.0] * 6, writer="a", clock=[0, 2, 4, 6, 8, 10])
+    b = scalar_points([-9.0] * 6, writer="b", clock=[1, 3, 5, 7, 9, 11])
+    found = fed((rule(detector=MeanAbove(0.0, points=3)),), batch(a), batch(b))
+    assert [(fired, resolved) for _, _, fired, resolved, _ in found] == [(2, None)]
+
+
+def test_the_number_of_episodes_is_bounded_and_counted() -> None:
+    flapping = scalar_points([1.0, -1.0] * (EPISODES_PER_RUN + 50))
+    engine = Engine(rule_set(rule()))
+    engine.feed(batch(flapping))
+    view = engine.view("run")
+    assert len(view.alerts) == EPISODES_PER_RUN
+    assert view.forgotten == {"Toy": 50}
+
+
+@dataclass(frozen=True)
+class Silent:
+    """Bad after ``seconds`` without an event."""
+
+    seconds: float = 10.0
+    name: ClassVar[str] = "silent"
+
+    def listen(self, pulse: Pulse, now: float) -> Verdict:
+        silence = now - pulse.last_wall_time
+        if pulse.ended or silence < self.seconds:
+            return OK
+        return Verdict(Health.BAD, Evidence(silence, f"silent for {silence:.0f} s"))
+
+
+def test_silence_is_judged_against_the_clock_that_is_handed_in() -> None:
+    engine = Engine(rule_set(rule(detector=Silent())))
+    engine.feed(batch(scalar_points([1.0, 1.0], clock=[100.0, 101.0])))
+    assert engine.tick(105.0) == frozenset()
+    assert engine.tick(112.0) == {"run"}
+    assert seen(engine) == [("Toy", "(events)", 1, None, "silent for 11 s")]
+    engine.feed(batch(scalar_points([1.0], steps=[2], clock=[113.0])))
+    assert engine.tick(113.5) == {"run"}
+    assert not any(alert.active for alert in engine.alerts())
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_run_that_ended_is_not_silent(ended: bool) -> None:
+    engine = Engine(rule_set(rule(detector=Silent())))
+    engine.feed(replace(batch(scalar_points([1.0])), ended=ended))
+    engine.tick(1e6)
+    assert bool(seen(engine)) is not ended
+
+
+def test_pauses_between_writers_do_not_count() -> None:
+    heard: list[Pulse] = []
+
+    @dataclass(frozen=True)
+    class Listener:
+        name: ClassVar[str] = "listener"
+
+        def listen(self, pulse: Pulse, now: float) -> Verdict:
+            heard.append(pulse)
+            return OK
+
+    engine = Engine(rule_set(rule(detector=Listener())))
+    engine.feed(batch(scalar_points([1.0] * 3, clock=[0.0, 1.0, 3.0], writer="a")))
+    engine.feed(batch(scalar_points([1.0] * 2, steps=[3, 4], clock=[5000.0, 5001.0], writer="b")))
+    engine.tick(5002.0)
+    assert (heard[0].longest_gap, heard[0].typical_gap, heard[0].last_step) == (2.0, 1.0, 4)
+
+
+def test_a_view_holds_what_others_may_see() -> None:
+    engine = Engine(rule_set())
+    engine.feed(replace(batch(scalar_points([1.0, 2.0])), facts={"optimizer": "Adam"}))
+    view = engine.view("run")
+    assert (view.last_step, view.last_event, view.scalars["loss"]) == (1, 2.0, 2.0)
+    assert view.facts == {"optimizer": "Adam"}
