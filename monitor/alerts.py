@@ -139,7 +139,8 @@ def _mend(
 ) -> Life:
     if life.state is not State.FIRING:
         return BORN
-    assert life.bad_until is not None and life.since is not None
+    assert life.bad_until is not None
+    assert life.since is not None
     over = np.flatnonzero(positions.since(life.bad_until, keep.unit)[at] >= keep.amount)
     if not len(over):
         return life

@@ -16,7 +16,7 @@ import structlog
 from rich.console import Console
 
 from monitor import __version__
-from monitor.rules import RulesInvalid, RuleSet, Severity, default_path, json_schema, load
+from monitor.rules import RuleSet, RulesInvalid, Severity, default_path, json_schema, load
 
 UNUSABLE = 2
 
@@ -53,19 +53,21 @@ def main() -> None:
     default=None,
     help="Write logs even on a terminal. Without a terminal: text.",
 )
-def watch(logdirs: tuple[Path, ...], rules: Path | None, listen: str, log_format: str | None) -> None:
+def watch(
+    logdirs: tuple[Path, ...], rules: Path | None, listen: str, log_format: str | None
+) -> None:
     """Follow LOGDIR for ever; SIGTERM ends it, SIGHUP reloads the rules."""
     from monitor.daemon import Daemon, Settings
     from monitor.sinks.log import LogSink
     from monitor.terminal import LiveScreen, PlainScreen
-    from monitor.web import AddressInUse, bind, serving
+    from monitor.web import ListenError, bind, serving
 
     _existing(logdirs)
     rule_set = _load(rules)
     host, port = _address(listen)
     try:
         listener = bind(host, port)
-    except AddressInUse as error:
+    except ListenError as error:
         raise _unusable(str(error)) from error
     address = f"http://{host}:{listener.getsockname()[1]}"
     console = Console()
@@ -120,7 +122,9 @@ def check(logdirs: tuple[Path, ...], rules: Path | None, output: str, fail_on: s
     if errors.is_terminal:
         with reading(errors) as bar:
             task = bar.add_task("reading", total=None)
-            follower.catch_up(lambda done, left: bar.update(task, completed=done, total=done + left))
+            follower.catch_up(
+                lambda done, left: bar.update(task, completed=done, total=done + left)
+            )
     else:
         follower.catch_up()
     for path, problem in follower.dirs.problems.items():
@@ -160,7 +164,9 @@ def rules_check(file: Path | None) -> None:
 def rules_list(file: Path | None) -> None:
     """List the rules of FILE (default: the built-in rules)."""
     for rule in _load(file).rules:
-        click.echo(f"{rule.alert:<28} {rule.severity.label:<9} {rule.detector.name:<20} {rule.group}")
+        click.echo(
+            f"{rule.alert:<28} {rule.severity.label:<9} {rule.detector.name:<20} {rule.group}"
+        )
 
 
 @rules.command("schema")
@@ -202,9 +208,9 @@ def _load(path: Path | None) -> RuleSet:
 
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not port.isdigit() or int(port) > 65535:
+    if not host or not port.isdigit() or int(port) > 65535:
         raise _unusable(f"--listen {text!r}: expected HOST:PORT, for example 127.0.0.1:6016")
-    return host.strip("[]") or "0.0.0.0", int(port)
+    return host.strip("[]"), int(port)
 
 
 def _layer_stats() -> frozenset[str]:

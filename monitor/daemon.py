@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from monitor import __version__
 from monitor.follower import Follower
 from monitor.notices import AlertDocument, Notice, document, news
-from monitor.rules import RulesInvalid, RuleSet, load
+from monitor.rules import RuleSet, RulesInvalid, load
 from monitor.sinks.log import Logger
 from monitor.sinks.prometheus import RunCollector
 from monitor.sources.wake import Waker

@@ -283,9 +283,7 @@ class Engine:
         health = detector(window).health
         points = stretch.points
         positions = Positions(ring.count - len(stretch), points.steps, points.clock)
-        life, transitions = advance(
-            track.life, health, positions, rule.hold, rule.keep_firing_for
-        )
+        life, transitions = advance(track.life, health, positions, rule.hold, rule.keep_firing_for)
         track.life = life
         before = len(window.steps) - window.new
         for transition in transitions:
@@ -343,7 +341,8 @@ class Engine:
 
     def _hear(self, run: _Run, batch: Batch) -> None:
         """Notes when events came. Pauses count within one writer only: the days between two
-        attempts say nothing about how long a healthy run is silent."""
+        attempts say nothing about how long a healthy run is silent.
+        """
         heard = [points for points in batch.points if len(points.steps)]
         run.ended = batch.ended if heard or batch.ended else run.ended
         if not heard:
@@ -463,4 +462,3 @@ def _continued(writers: Mapping[str, _Attempt], points: Points) -> str | None:
         and (points.layers is None or _same(attempt.layers, points.layers))
     ]
     return max(fitting, key=lambda name: writers[name].last_clock, default=None)
-

@@ -26,13 +26,14 @@ class Follower:
         self.engine = Engine(rules)
         self.views: dict[str, RunView] = {}
 
-    def catch_up(self, progress: Callable[[int, int], None] = lambda done, left: None) -> None:
+    def catch_up(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Reads until nothing is left; ``progress`` hears of bytes done and bytes left."""
         self.dirs.rescan()
         changed: set[str] = set()
         while more := self._pass():
             changed |= more
-            progress(self.dirs.stats.bytes, self.dirs.backlog)
+            if progress is not None:
+                progress(self.dirs.stats.bytes, self.dirs.backlog)
         self._refresh(changed)
 
     def read(self) -> frozenset[str]:

@@ -44,16 +44,13 @@ class Layers:
     followed_by: tuple[str, ...] = ()
     """``name:Kind`` of the activation that ran right after the module, or ``""``."""
 
-
     def choose(self, columns: NDArray[np.bool_]) -> Layers:
         """Only the layers at the True entries of ``columns`` [N]."""
 
         def pick(entries: tuple[T, ...]) -> tuple[T, ...]:
             return tuple(e for e, chosen in zip(entries, columns, strict=False) if chosen)
 
-        return Layers(
-            pick(self.names), pick(self.kinds), pick(self.shapes), pick(self.followed_by)
-        )
+        return Layers(pick(self.names), pick(self.kinds), pick(self.shapes), pick(self.followed_by))
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,8 @@ def _copy(stretch: Stretch) -> Stretch:
 @dataclass(frozen=True, slots=True)
 class _Bins:
     """Complete bins; all arrays are [B]. ``m2``: sum of squared deviations from the mean;
-    ``jumps``: sum of squared differences of successive points, ``hops`` of them."""
+    ``jumps``: sum of squared differences of successive points, ``hops`` of them.
+    """
 
     steps: Ints
     wall_times: Floats

@@ -1,4 +1,4 @@
-"""What people see at a terminal: a progress bar while old data is read, tables of runs and alerts."""
+"""What people see at a terminal: a progress bar while old data is read, then tables."""
 
 from __future__ import annotations
 
@@ -164,6 +164,4 @@ def print_alerts(console: Console, alerts: Sequence[Alert], runs: int) -> None:
     for alert in alerts:
         console.print(alert_text(alert), soft_wrap=not console.is_terminal)
     firing = sum(alert.active for alert in alerts)
-    console.print(
-        Text(f"{runs} runs read; {len(alerts)} alerts, {firing} of them still firing.")
-    )
+    console.print(Text(f"{runs} runs read; {len(alerts)} alerts, {firing} of them still firing."))

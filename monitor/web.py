@@ -40,12 +40,12 @@ class Door:
     """Reloads the rules; None when done, else what is wrong with them."""
 
 
-class AddressInUse(OSError):
+class ListenError(OSError):
     """The address cannot be listened on."""
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; AddressInUse, with a sentence for people, where it cannot be had."""
+    """A listening socket; ListenError, with a sentence for people, where it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -55,7 +55,7 @@ def bind(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         reason = getattr(error, "strerror", None) or str(error)
-        raise AddressInUse(f"cannot listen on {host}:{port}: {reason}") from error
+        raise ListenError(f"cannot listen on {host}:{port}: {reason}") from error
     return listener
 
 

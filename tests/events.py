@@ -42,7 +42,10 @@ class Run:
 
 
 def write_run(
-    directory: Path, scalars: Mapping[str, Sequence[float]], begin: float = 1.7e9, pause: float = 1.0
+    directory: Path,
+    scalars: Mapping[str, Sequence[float]],
+    begin: float = 1.7e9,
+    pause: float = 1.0,
 ) -> None:
     """A finished run: one event a step, ``pause`` seconds apart."""
     run = Run(directory)

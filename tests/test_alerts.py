@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -39,7 +41,7 @@ def states(
 def _final(verdicts: str, hold: int, keep: int, unit: Unit, cuts: tuple[int, ...]) -> Life:
     edges = [0, *sorted({c for c in cuts if 0 < c < len(verdicts)}), len(verdicts)]
     life = BORN
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in itertools.pairwise(edges):
         health = np.array([VERDICTS[v] for v in verdicts[a:b]], dtype=np.int8)
         at = Positions(a, np.arange(a, b), np.arange(a, b, dtype=np.float64))
         life, _ = advance(life, health, at, Span(hold, unit), Span(keep, unit))

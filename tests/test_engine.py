@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -77,7 +78,7 @@ def cut(records: list[Record], edges: list[int]) -> list[Batch]:
     """The same records in several reads."""
     columns = whole(records)
     batches = []
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in itertools.pairwise(edges):
         part = []
         for points in columns:
             first, last = np.searchsorted(points.clock, [a + 1, b + 1])
@@ -117,7 +118,9 @@ HIDES = Inhibition({"alert": ("Held",)}, {"severity": ("warning",)}, ("run",))
 
 @settings(max_examples=150, deadline=None)
 @given(RECORDS, st.data())
-def test_the_same_alerts_however_the_data_was_cut(records: list[Record], data: st.DataObject) -> None:
+def test_the_same_alerts_however_the_data_was_cut(
+    records: list[Record], data: st.DataObject
+) -> None:
     steps = data.draw(st.lists(st.integers(-2, 3), min_size=len(records), max_size=len(records)))
     jumps = data.draw(st.sets(st.integers(0, len(records)), max_size=2))
     step, stepped = 0, []

@@ -13,7 +13,9 @@ from monitor.points import Evidence
 from tests.toys import rule
 
 
-def alert(name: str = "Toy", fired: int = 5, resolved: int | None = None, value: float = 2.5) -> Alert:
+def alert(
+    name: str = "Toy", fired: int = 5, resolved: int | None = None, value: float = 2.5
+) -> Alert:
     end = None if resolved is None else Moment(resolved, resolved, float(resolved))
     evidence = Evidence(value, "the loss was 2.5", onset_step=4)
     return Alert(rule(name), "run", "loss", 4, Moment(fired, fired, float(fired)), end, evidence)
@@ -34,7 +36,9 @@ def told(before: list[Alert], after: list[Alert]) -> list[tuple[str, int, bool]]
         ([alert(resolved=9)], [alert(resolved=9), alert(fired=12)], [("Toy", 12, False)]),
     ],
 )
-def test_news(before: list[Alert], after: list[Alert], expected: list[tuple[str, int, bool]]) -> None:
+def test_news(
+    before: list[Alert], after: list[Alert], expected: list[tuple[str, int, bool]]
+) -> None:
     assert told(before, after) == expected
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import numpy as np
@@ -37,7 +38,7 @@ def curves(values: Floats, cuts: list[int]) -> list[tuple[int, Curve]]:
     edges = [0, *sorted({c for c in cuts if 0 < c < len(values)}), len(values)]
     return [
         (a + i + 1, curve)
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in itertools.pairwise(edges)
         for i, curve in builder.append(stretch(values[a:b], a))
     ]
 

@@ -1,4 +1,4 @@
-"""Small stand-ins for tests of the machinery: detectors whose verdicts are obvious, rules, points."""
+"""Stand-ins for tests of the machinery: detectors whose verdicts are obvious, rules, points."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from monitor.points import (
     Verdicts,
     Window,
 )
-from monitor.rules import Match, Rule, Roles, RuleSet, Severity, Span, Unit
+from monitor.rules import Match, Roles, Rule, RuleSet, Severity, Span, Unit
 from monitor.rules.model import Inhibition
 
 NOW = Span(0, Unit.STEPS)

@@ -1,0 +1,30 @@
+"""What can be wrong with a run: one detector a file, and the registry of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from monitor.detectors.base import CurveDetector, Detector, PulseDetector, WindowDetector
+from monitor.detectors.divergence import Divergence
+from monitor.detectors.exploding_gradient import ExplodingGradient
+from monitor.detectors.nonfinite import NonFinite
+from monitor.detectors.oscillation import Oscillation
+from monitor.detectors.plateau import Plateau
+from monitor.detectors.stalled import Stalled
+from monitor.detectors.vanishing_gradient import VanishingGradient
+
+__all__ = ["DETECTORS", "CurveDetector", "Detector", "PulseDetector", "WindowDetector"]
+
+_ALL: tuple[type, ...] = (
+    NonFinite,
+    Divergence,
+    Oscillation,
+    Plateau,
+    Stalled,
+    VanishingGradient,
+    ExplodingGradient,
+)
+
+DETECTORS: Mapping[str, type] = MappingProxyType({kind.name: kind for kind in _ALL})  # type: ignore[attr-defined]
+"""By the name that rule files use."""

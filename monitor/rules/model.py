@@ -54,7 +54,9 @@ class Roles:
         """The roles of a scalar series; a pure function of its two names."""
         from monitor.rules.roles import builtin_roles
 
-        mine = {role for role, patterns in self.extra.items() if any(p.search(tag) for p in patterns)}
+        mine = {
+            role for role, patterns in self.extra.items() if any(p.search(tag) for p in patterns)
+        }
         return frozenset(mine | (builtin_roles(run, tag) - self.extra.keys()))
 
 
@@ -119,13 +121,15 @@ class Rule:
     summary: str
     """Template; see :func:`monitor.rules.templates.render`."""
     advice: str
+    runbook_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Inhibition:
     """While a source alert is there, target alerts with equal labels are not shown.
 
-    ``source`` and ``target``: label -> values (any of them), with ``alert`` and ``detector`` among the labels.
+    ``source`` and ``target``: label -> values (any of them), with ``alert`` and ``detector``
+    among the labels.
     """
 
     source: Mapping[str, tuple[str, ...]]
@@ -155,7 +159,7 @@ class RuleError:
         return f"{self.file}:{self.line}:{self.column}: {self.message}"
 
 
-class RulesInvalid(ValueError):
+class RulesInvalid(ValueError):  # noqa: N818 - reads as what it says
     """A rule file with everything that is wrong in it."""
 
     def __init__(self, errors: tuple[RuleError, ...]) -> None:

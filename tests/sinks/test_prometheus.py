@@ -69,8 +69,12 @@ def test_the_latest_value_of_a_scalar_is_shown_even_if_it_is_nan() -> None:
 def test_hostile_names_are_escaped_and_bounded() -> None:
     hostile = 'a"b\\c\nd<script>{} \ud800'
     text = exposed(views(hostile, "x" * 5000))
-    labels = {s.labels["run"] for f in text_string_to_metric_families(text) for s in f.samples
-              if "run" in s.labels}
+    labels = {
+        s.labels["run"]
+        for f in text_string_to_metric_families(text)
+        for s in f.samples
+        if "run" in s.labels
+    }
     assert len(labels) == 2
     assert all(len(found) <= LABEL_LENGTH for found in labels)
 
@@ -92,8 +96,13 @@ def test_limits_hold_and_what_passes_them_is_counted(monkeypatch: pytest.MonkeyP
 def test_layer_statistics_are_exported_on_request() -> None:
     layers = Layers(("fc1.weight", "fc2.weight"), ("Linear", "Linear"))
     points = Points(
-        SeriesKey("a", LAYER_PREFIX + "grad_norm"), "w",
-        np.array([1]), np.array([1.0]), np.array([1.0]), np.array([[0.5, 0.25]]), layers,
+        SeriesKey("a", LAYER_PREFIX + "grad_norm"),
+        "w",
+        np.array([1]),
+        np.array([1.0]),
+        np.array([1.0]),
+        np.array([[0.5, 0.25]]),
+        layers,
     )
     engine = Engine(rule_set())
     engine.feed(batch(points))

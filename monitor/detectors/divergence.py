@@ -1,0 +1,89 @@
+"""A loss that has climbed away from what it had reached, and stays up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from monitor.detectors.robust import Bins, at_quantile, bins_of, check, middle, number
+from monitor.points import OK, UNKNOWN, Curve, Evidence, Health, Verdict
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """A loss that has climbed far above what it had reached, and stays there."""
+
+    share: float = field(
+        default=0.6,
+        metadata={"unit": "ratio", "doc": "part of the improvement that is lost again"},
+    )
+    factor: float = field(
+        default=30.0,
+        metadata={"unit": "ratio", "doc": "times the first loss, if it never improved"},
+    )
+    noise: float = field(
+        default=6.0, metadata={"unit": "ratio", "doc": "times the noise that it must have risen"}
+    )
+    hold: float = field(
+        default=0.1, metadata={"unit": "ratio", "doc": "part of the run that it stays up"}
+    )
+    points: int = field(
+        default=16, metadata={"unit": "points", "doc": "points needed before judging"}
+    )
+
+    name: ClassVar[str] = "divergence"
+    context: ClassVar[tuple[str, ...]] = ("learning_rate",)
+    default_match: ClassVar[Mapping[str, str]] = {"role": "train_loss"}
+
+    def __post_init__(self) -> None:
+        check("share", 0 < self.share, "more than 0")
+        check("factor", self.factor > 1, "more than 1")
+        check("noise", self.noise > 0, "more than 0")
+        check("hold", 0 < self.hold < 1, "between 0 and 1")
+        check("points", self.points >= 10, "at least 10 points")
+
+    def judge(self, curve: Curve) -> Verdict:
+        """Judges the curve so far."""
+        bins = bins_of(curve)
+        if bins.points < self.points or len(bins) < 8:
+            return UNKNOWN
+        n = len(bins)
+        hold = max(bins.bins(5), int(self.hold * n))
+        mean = bins.mean
+        size = max(3, hold // 2)
+        earlier = mean[: n - hold]
+        whole = len(earlier) // size
+        if whole < 2:
+            return UNKNOWN
+        levels = np.sort(earlier[: whole * size].reshape(whole, size), axis=1)[:, size // 2]
+        best_at = int(np.argmin(levels))
+        best = float(levels[best_at])
+        start = middle(mean[: max(3, n // 20)])
+        floor = at_quantile(mean[-hold:], 0.2)
+        noise = bins.noise(slice(0, n - hold))
+        rise = floor - best
+        improvement = max(start - best, 0.0)
+        if rise <= self.noise * noise or rise < self.share * improvement:
+            return OK
+        now = middle(mean[-hold:])
+        top = max(now, float(levels[best_at:].max()))
+        if floor - best < 0.5 * (top - best):
+            return OK
+        if improvement > 5 * noise and (earlier < best + 0.5 * improvement).sum() * bins.per_bin >= 8:
+            return self._bad(bins, now, best, best_at * size, rise)
+        if bins.points >= 32 and floor - start > self.factor * max(abs(start), 3 * noise):
+            return self._bad(bins, now, start, 0, floor - start)
+        return OK
+
+    def _bad(self, bins: Bins, now: float, level: float, at: int, rise: float) -> Verdict:
+        below = np.flatnonzero(bins.mean < level + 0.5 * rise)
+        onset = int(bins.steps[min(int(below[-1]) + 1, len(bins) - 1)]) if len(below) else None
+        seen = (
+            f"the loss is about {number(now)} at step {int(bins.steps[-1])}; it had been "
+            f"{number(level)} near step {int(bins.steps[at])}, and has stayed up since step "
+            f"{onset}"
+        )
+        return Verdict(Health.BAD, Evidence(now, seen, onset))

@@ -1,0 +1,113 @@
+"""From the numbers of one step, once on the host, to the tables that are written.
+
+Runs in the writer's thread, on small CPU tensors; no loop over layers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from monitor.formats.layerstats import MODULE_STATS, PARAMETER_STATS
+from monitor.hook.modules import Activations
+from monitor.hook.parameters import Norms
+
+_NAN = math.nan
+
+
+class Numbers:
+    """Reads runs of numbers off a flat tensor, in the order in which they were stacked."""
+
+    def __init__(self, values: Tensor) -> None:
+        self._values = values
+        self._at = 0
+
+    def take(self, count: int) -> Tensor:
+        """The next ``count`` numbers [count]."""
+        at, self._at = self._at, self._at + count
+        return self._values[at : self._at]
+
+
+def module_table(taken: Activations, rows: int, numbers: Numbers) -> Tensor:
+    """float32 [rows, len(MODULE_STATS)]; NaN where a module did not run or a statistic is moot."""
+    table = torch.full((rows, len(MODULE_STATS)), _NAN)
+    total, norm, low, high, nonzero = (
+        numbers.take(5 * len(taken.rows)).view(len(taken.rows), 5).unbind(1)
+    )
+    count = torch.tensor(taken.counts, dtype=torch.float32)
+    looked = torch.tensor(taken.looked, dtype=torch.float32)
+    index = torch.tensor(taken.rows, dtype=torch.int64)
+    finite = torch.isfinite(low) & torch.isfinite(high)
+    columns = {
+        "act_mean": total / count,
+        "act_rms": norm / count.sqrt(),
+        "act_absmax": torch.maximum(-low, high),
+        "act_min": low,
+        "act_nonfinite": (~finite).float(),
+        "act_zero_fraction": 1 - nonzero / looked,
+        "act_count": count,
+    }
+    for name, column in columns.items():
+        table[index, MODULE_STATS.index(name)] = column
+    fractions = numbers.take(len(taken.saturated_rows))
+    bounded = torch.tensor(taken.saturated_rows, dtype=torch.int64)
+    table[bounded, MODULE_STATS.index("act_saturated_fraction")] = fractions
+    return table
+
+
+def input_scalars(taken: Activations, numbers: Numbers) -> dict[str, float]:
+    """Mean, standard deviation (of a sample) and greatest magnitude of the first input."""
+    if not taken.input_count:
+        return {}
+    total, low, high, spread = numbers.take(4).tolist()
+    absmax = _NAN if math.isnan(low) else max(-low, high)
+    return {
+        "health/input_mean": total / taken.input_count,
+        "health/input_std": spread,
+        "health/input_absmax": absmax,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterNumbers:
+    """A table float32 [rows, len(PARAMETER_STATS)] and what concerns all of its rows."""
+
+    table: Tensor
+    grad_norm: float
+    """Global 2-norm of the gradients; NaN if there are none."""
+    nonfinite: bool
+    """Some gradient has a value that is not finite."""
+
+
+def parameter_table(norms: Norms, rows: Sequence[int], numbers: Numbers) -> ParameterNumbers:
+    """``rows``: the table's row for each parameter; NaN where a statistic could not be had."""
+    table = torch.full((len(rows), len(PARAMETER_STATS)), _NAN)
+    weight, grad, absmax, nonfinite, update, ratio = table.unbind(1)
+    row = torch.tensor(rows, dtype=torch.int64)
+    weight[row[norms.weights]] = numbers.take(len(norms.weights))
+    count = len(norms.grads)
+    grad_norms, low, high = numbers.take(3 * count).view(3, count)
+    update_norms = numbers.take(len(norms.updates)) * torch.tensor(norms.update_factors)
+    scale = numbers.take(len(norms.scale))
+    unscale = 1.0 / scale if norms.scale else 1.0
+    bad = ~(torch.isfinite(low) & torch.isfinite(high))
+    with_grad = row[norms.grads]
+    grad[with_grad] = grad_norms * unscale
+    absmax[with_grad] = torch.maximum(-low, high) * unscale
+    nonfinite[with_grad] = bad.float()
+    update[row[norms.updates]] = update_norms
+    # A fresh bias is all zeros: its first update has no ratio, not an infinite one.
+    ratio.copy_(torch.where(weight > 0, update / weight, _NAN))
+    total = float(grad[with_grad].double().norm()) if count else _NAN
+    return ParameterNumbers(table, total, bool(bad.any()))
+
+
+def as_bytes(table: Tensor) -> bytes:
+    """float32 little-endian, row by row; without numpy, which torch may lack."""
+    table = table.contiguous()
+    return ctypes.string_at(table.data_ptr(), 4 * table.numel())

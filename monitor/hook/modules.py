@@ -1,0 +1,232 @@
+"""Activations: forward hooks on the modules that do the work, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from monitor.hook.callbacks import Callback
+from monitor.hook.tensors import capturing, first_usable, sample, usable
+
+SAMPLED = 8192
+"""Elements read for the zero and saturated fractions; sums and extremes read every element."""
+
+INPUT_SAMPLED = 16384
+"""Elements read for the spread of the first module's input."""
+
+ACTIVATIONS: tuple[type[nn.Module], ...] = (
+    nn.CELU, nn.ELU, nn.GELU, nn.GLU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh,
+    nn.LeakyReLU, nn.LogSigmoid, nn.LogSoftmax, nn.Mish, nn.PReLU, nn.ReLU, nn.ReLU6, nn.RReLU,
+    nn.SELU, nn.Sigmoid, nn.SiLU, nn.Softmax, nn.Softmax2d, nn.Softmin, nn.Softplus,
+    nn.Softshrink, nn.Softsign, nn.Tanh, nn.Tanhshrink, nn.Threshold,
+)  # fmt: skip
+"""Modules that ``followed_by`` names."""
+
+_UNIT = (nn.Sigmoid, nn.Hardsigmoid)
+_SYMMETRIC = (nn.Tanh, nn.Softsign)
+
+SATURATED = 0.99
+"""A unit is saturated when within 1 % of a bound: y < 0.01 or y > 0.99 (Sigmoid, Hardsigmoid),
+abs(y) > 0.99 (Tanh, Softsign). A softmax is saturated where a row's largest entry exceeds 0.99:
+single entries near 0 are what a softmax over many classes looks like when all is well."""
+
+
+def leaves(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """(name, module) of the modules whose outputs are looked at, each once.
+
+    Those without children, and those whose children never run by themselves: attention calls
+    its projections as functions, a parametrized module only keeps its recipes in children.
+    """
+    inside: set[nn.Module] = set()
+    for name, module in model.named_modules():
+        if module in inside:
+            continue
+        children = dict(module.named_children())
+        if isinstance(module, nn.MultiheadAttention) or set(children) == {"parametrizations"}:
+            inside.update(m for m in module.modules() if m is not module)
+        elif children:
+            continue
+        yield name, module
+
+
+def saturated(module: nn.Module, output: Tensor) -> Tensor | None:
+    """0-d: fraction of sampled outputs of a bounded activation near their bounds, or None."""
+    if isinstance(module, _UNIT):
+        return ((sample(output, SAMPLED) - 0.5).abs() > SATURATED - 0.5).float().mean()
+    if isinstance(module, _SYMMETRIC):
+        return (sample(output, SAMPLED).abs() > SATURATED).float().mean()
+    if isinstance(module, nn.Softmax) and module.dim in (-1, output.ndim - 1):
+        rows = output.reshape(-1, output.shape[-1])
+        few = max(1, SAMPLED // rows.shape[1])
+        rows = rows[:: -(-rows.shape[0] // few) | 1]
+        return (rows.amax(-1) > SATURATED).float().mean()
+    return None
+
+
+@dataclass(slots=True)
+class Activations:
+    """What one step's forward pass left on the device, yet to be copied.
+
+    ``values`` are 0-d tensors: five for each of ``rows`` (sum, 2-norm, minimum, maximum, number
+    of non-zero among ``looked`` sampled), then one for each of ``saturated_rows``, then four of
+    the first input if ``input_count`` (its number of elements) is not 0: sum, minimum, maximum,
+    standard deviation.
+    """
+
+    rows: list[int] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    looked: list[int] = field(default_factory=list)
+    saturated_rows: list[int] = field(default_factory=list)
+    input_count: int = 0
+    values: list[Tensor] = field(default_factory=list)
+    saturated: list[Tensor] = field(default_factory=list)
+    input_values: list[Tensor] = field(default_factory=list)
+
+    def tensors(self) -> list[Tensor]:
+        """All 0-d tensors, in the order that :class:`monitor.hook.frames` reads."""
+        return [*self.values, *self.saturated, *self.input_values]
+
+
+class ModuleWatch:
+    """Collects statistics of module outputs during the first forward pass of a step.
+
+    Holds neither the model nor any of its activations: names, rows and the 0-d results only.
+    """
+
+    def __init__(self, model: nn.Module, report: Callable[[str], None]) -> None:
+        self.names: list[str] = []
+        self.kinds: list[str] = []
+        self.order: list[int] = []
+        """Modules in the order of their first execution: row -> index of the module."""
+        self.followed_by: dict[int, str] = {}
+        self.version = 0
+        """Grows whenever ``order`` or ``followed_by`` change."""
+        self._row: dict[int, int] = {}
+        self._report = report
+        self._broken: set[int] = set()
+        self._active = False
+        self._seen: set[int] = set()
+        self._first = self._previous = -1
+        self._taken = Activations()
+        self._handles = []
+        for index, (name, module) in enumerate(leaves(model)):
+            self.names.append(name)
+            self.kinds.append(type(module).__name__)
+            try:
+                hook = Callback(_Forward(self, index))
+                self._handles.append(module.register_forward_hook(hook))
+            except Exception as error:  # some scripted modules take no hooks
+                report(f"module {name}: {type(error).__name__}: {error}")
+
+    def begin(self) -> None:
+        """Look at the coming step."""
+        self._active = True
+        self._seen.clear()
+        self._first = self._previous = -1
+        self._taken = Activations()
+
+    def end(self) -> Activations:
+        """Stop looking; what was seen."""
+        taken, self._taken = self._taken, Activations()
+        self._active = False
+        return taken
+
+    def remove(self) -> None:
+        """Take the hooks off the model."""
+        self._active = False
+        for handle in self._handles:
+            handle.remove()
+
+    def see(self, index: int, module: nn.Module, inputs: Any, output: Any) -> None:
+        """One module has run. Never raises; a module that fails is not looked at again."""
+        if not self._active or index in self._broken or not module.training:
+            return
+        # A recomputation for the backward pass (activation checkpointing), not a forward pass.
+        if torch._C._current_graph_task_id() != -1 or torch._C._is_tracing() or capturing():
+            return
+        try:
+            with torch.no_grad():
+                self._trace(index, module)
+                if index not in self._seen:
+                    self._seen.add(index)
+                    self._measure(index, module, inputs, output)
+        except Exception as error:  # nothing of ours may end a training run
+            self._broken.add(index)
+            self._report(f"module {self.names[index]}: {type(error).__name__}: {error}")
+
+    def _trace(self, index: int, module: nn.Module) -> None:
+        """Which activation ran right after which module, within one forward pass."""
+        if self._first < 0:
+            self._first = index
+        if index == self._first:
+            self._previous = -1
+        previous, self._previous = self._previous, index
+        unknown = previous not in (-1, index) and previous not in self.followed_by
+        if unknown and isinstance(module, ACTIVATIONS):
+            self.followed_by[previous] = f"{self.names[index]}:{self.kinds[index]}"
+            self.version += 1
+
+    def _measure(self, index: int, module: nn.Module, inputs: Any, output: Any) -> None:
+        if index == self._first:
+            self._measure_input(inputs)
+        found = first_usable(output)
+        if found is None:
+            return
+        few = sample(found, SAMPLED)
+        lowest, highest = torch.aminmax(found)
+        # At least float32: half precision overflows at 65504, and autocast would choose bfloat16.
+        wide = torch.promote_types(found.dtype, torch.float32)
+        values = (
+            found.sum(dtype=wide),
+            torch.linalg.vector_norm(found, 2, dtype=wide),
+            lowest,
+            highest,
+            torch.count_nonzero(few),
+        )
+        fraction = saturated(module, found)
+        # Only now that nothing can fail any more: a row is there as a whole or not at all.
+        row = self._row_of(index)
+        taken = self._taken
+        taken.values.extend(values)
+        taken.rows.append(row)
+        taken.counts.append(found.numel())
+        taken.looked.append(few.numel())
+        if fraction is not None:
+            taken.saturated_rows.append(row)
+            taken.saturated.append(fraction)
+
+    def _measure_input(self, inputs: Any) -> None:
+        found = usable(inputs[0]) if inputs else None
+        if found is None:
+            return
+        lowest, highest = torch.aminmax(found)
+        wide = torch.promote_types(found.dtype, torch.float32)
+        # Two passes over a sample: sums of squares lose the spread of inputs far from zero.
+        spread = sample(found, INPUT_SAMPLED).to(wide).std(correction=0)
+        self._taken.input_count = found.numel()
+        self._taken.input_values = [found.sum(dtype=wide), lowest, highest, spread]
+
+    def _row_of(self, index: int) -> int:
+        row = self._row.get(index)
+        if row is None:
+            row = self._row[index] = len(self.order)
+            self.order.append(index)
+            self.version += 1
+        return row
+
+
+class _Forward:
+    """Tells the watch which of its modules has run."""
+
+    __slots__ = ("_index", "_watch")
+
+    def __init__(self, watch: ModuleWatch, index: int) -> None:
+        self._watch = watch
+        self._index = index
+
+    def __call__(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        self._watch.see(self._index, module, inputs, output)

@@ -1,0 +1,127 @@
+"""Roles: what a series is for, told from the names people give to tags and runs.
+
+Membership is decided for each series on its own, so that a role never changes hands while a
+run goes on. Names are cut into words first (``trainLoss``, ``Loss/train`` and ``train_loss``
+are all made of "train" and "loss"), so that ``lossless`` is no loss and ``clr`` no learning
+rate.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from urllib.parse import unquote
+
+BUILTIN: dict[str, str] = {
+    "train_loss": "the loss that training minimises, as a whole",
+    "train_loss_part": "a part of it: box, policy, value, kl, generator, ...",
+    "val_loss": "the loss on held-out data",
+    "val_loss_part": "a part of it",
+    "learning_rate": "the learning rate, of each parameter group where there are several",
+    "accuracy": "a score on training data: the higher the better, at most 1 or 100 %",
+    "val_accuracy": "the same on held-out data",
+    "grad_norm": "the norm of all gradients together",
+    "reward": "rewards and returns of reinforcement learning",
+}
+"""The built-in roles and what each means."""
+
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_WORD = re.compile(r"[a-z]+\d*")
+
+_HELD_OUT = "val|valid|validation|test|eval|evaluation|dev|holdout"
+_HELD_OUT_WORD = re.compile(rf"(?:{_HELD_OUT})\d*")
+_HELD_OUT_DIRECTORY = re.compile(rf"(?i:(?:{_HELD_OUT})[\W_\d]*|eval[_-].+)")
+
+_PART = re.compile(
+    r"entropy|ent|policy|pi|pg|actor|critic|value|vf|baseline|alpha|td"  # reinforcement learning
+    r"|q\d*|qf\d*"
+    r"|b?box|obj|objectness|cls|classification|dfl|seg|mask|rpn|rcnn|loc|localization|centerness"
+    r"|giou|ciou|kpt|pose|reg|regularization|regularizer|regression|l2"
+    r"|kl|kld|recon|reconstruction|latent|prior|commit|commitment|codebook|vq"
+    r"|g|d|gen|generator|disc|discriminator|adv|adversarial|gan|cycle|identity|perceptual|style"
+    r"|content|penalty|gp|aux|auxiliary|router|balance|balancing|z|distill|distillation"
+)
+_ABOUT_A_LOSS = re.compile(
+    r"scale|scaler|scaling|weight|weights|coef|coeff|coefficient|factor|ratio|std|stddev|var"
+    r"|variance|lambda|temperature|patience|count|norm|grad|gradient|gradients|clip|clipfrac"
+    r"|fraction|values"
+)
+"""After "loss": a number about the loss, not the loss."""
+_NEVER_A_LOSS = re.compile(r"best|lowest|smallest|min|max|time|timing|latency|duration")
+"""Running extremes stand still by design."""
+_OTHER_LOSSES = (("stop", "loss"), ("packet", "loss"))
+
+_ACCURACY = re.compile(
+    r"acc\d*|accuracy\d*|accuracies|auc|auroc|m?iou|map\d+|ap\d+|precision|recall|f1|dice|jaccard"
+)
+_AVERAGE_PRECISION = re.compile(r"(?:^|[^A-Za-z])(?:mAP(?![a-z])|(?i:m?ap)[ _@.-]?\d)")
+_NO_ACCURACY = re.compile(r"(?:log|model)[ _]precision")
+"""Parameters of variational models, without bounds."""
+
+_RATE = re.compile(r"(?:^|[^a-z])(?:lr|lrate|learning[ _-]?rate)(?![a-z])")
+_ABOUT_A_RATE = re.compile(r"scale|factor|mult|multiplier|ratio|decay|gamma|patience")
+
+_NORM = re.compile(
+    r"(?:^| )(?:(?:grads?|gradients?)(?: (?:l\d*|total|global))* norms?|gradnorm|gnorm)"
+    r"(?: (?:total|global|all|step|epoch|before|after|pre|post|clip|clipping|clipped|unclipped))*$"
+)
+_REWARD = re.compile(r"rewards?\d*|rew|returns?")
+_ABOUT_A_REWARD = re.compile(r"scale|std|stddev|var|variance|coef|weight|threshold")
+
+
+def builtin_roles(run: str, tag: str) -> frozenset[str]:
+    """The built-in roles of a scalar series; a pure function of its two names."""
+    tag = unquote(tag)
+    plain = _WORD.findall(tag.lower())
+    words = _WORD.findall(_HUMP.sub(" ", tag).lower())
+    held_out = _is_held_out(run, words)
+    if _is_loss(tag, words):
+        role = "val_loss" if held_out else "train_loss"
+        return frozenset({role + "_part" if _is_part(words) else role})
+    if _is_accuracy(tag, plain):
+        return frozenset({"val_accuracy" if held_out else "accuracy"})
+    found = {
+        "learning_rate": _is_rate(tag, words),
+        "grad_norm": _NORM.search(" ".join(words)) is not None,
+        "reward": any(map(_REWARD.fullmatch, words))
+        and not any(map(_ABOUT_A_REWARD.fullmatch, words)),
+    }
+    return frozenset(role for role, member in found.items() if member)
+
+
+def _is_held_out(run: str, words: list[str]) -> bool:
+    """The tag says so, or else the innermost directory does."""
+    if any(map(_HELD_OUT_WORD.fullmatch, words)):
+        return True
+    if run == "." or "train" in words or "training" in words:
+        return False
+    return _HELD_OUT_DIRECTORY.fullmatch(run.rpartition("/")[2]) is not None
+
+
+def _is_loss(tag: str, words: list[str]) -> bool:
+    at = [i for i, word in enumerate(words) if word.rstrip("0123456789") in ("loss", "losses")]
+    if not at or any(map(_NEVER_A_LOSS.fullmatch, words)):
+        return False
+    if any(pair in _OTHER_LOSSES for pair in pairwise(words)):
+        return False
+    if any(map(_ABOUT_A_LOSS.fullmatch, words[at[-1] + 1 :])):
+        return False
+    # Loss/accuracy: "Loss" is then only the name of a chart.
+    last = _WORD.findall(tag.rpartition("/")[2].lower())
+    return "loss" in "".join(last) or not _is_accuracy(tag, last)
+
+
+def _is_part(words: list[str]) -> bool:
+    text = re.sub(r"cross ?entropy", "crossentropy", " ".join(words))
+    return any(map(_PART.fullmatch, text.split()))
+
+
+def _is_accuracy(tag: str, words: list[str]) -> bool:
+    if _NO_ACCURACY.search(tag.lower()):
+        return False
+    return any(map(_ACCURACY.fullmatch, words)) or _AVERAGE_PRECISION.search(tag) is not None
+
+
+def _is_rate(tag: str, words: list[str]) -> bool:
+    joined = _HUMP.sub(" ", tag).lower()
+    return _RATE.search(joined) is not None and not any(map(_ABOUT_A_RATE.fullmatch, words))

@@ -1,0 +1,134 @@
+"""One event file as batches of points: its tail, its record reader and its event decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitor.formats.event import EventDecoder
+from monitor.formats.tfrecord import Corruption, RecordReader
+from monitor.points import Batch
+from monitor.sources.tail import Rewritten, Tail, Unreadable
+
+RETRIES = 60
+"""So many passes read bad bytes at the end of a file again before they are called corrupt."""
+REREAD_BYTES = 1 << 20
+"""An incomplete record up to this size is dropped and read again; a longer one is kept."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What was read since the start; each number only grows."""
+
+    records: int = 0
+    bytes: int = 0
+    corrupt_records: int = 0
+    """Places where bytes held no good record; at each one or more records were lost."""
+    unusable_events: int = 0
+    """Good records that held no valid event."""
+    rewrites: int = 0
+
+
+class Cursor:
+    """Reads one event file as it grows.
+
+    Whatever is not settled at the end of the file (part of a record, or bad bytes) is read
+    again once the file has changed: a writer through mmap or NFS may still fill it in.
+    """
+
+    def __init__(
+        self, path: Path, run: str, name: str, counters: Counters, generation: int = 1
+    ) -> None:
+        self.run = run
+        self.name = name
+        """Path relative to the root; the writer's name, until the file is rewritten."""
+        self.generation = generation
+        """1, and one more each time that the file begins anew."""
+        self.problem: str | None = None
+        """Why the file cannot be read, if it cannot."""
+        self.active_at = 0.0
+        """Seconds on a monotonic clock; for the owner's use."""
+        self._path = path
+        self._tail = Tail(path)
+        self._counters = counters
+        self._signature = (0, 0, 0)
+        self._seen = (0, 0, 0)
+        self._begin()
+
+    def _begin(self) -> None:
+        suffix = f"#{self.generation}" if self.generation > 1 else ""
+        self._reader = RecordReader()
+        self._decoder = EventDecoder(self.run, self.name + suffix)
+        self._unusable = 0
+        self._farthest = 0
+        self._retries = 0
+        self._dropped = False
+
+    @property
+    def backlog(self) -> int:
+        """Bytes known to be there and not read."""
+        return 0 if self.problem else max(0, self._tail.size - self._tail.offset)
+
+    def look(self) -> bool:
+        """Whether there may be something to read, by the file's status."""
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            self._tail.size = self._tail.offset
+            return False  # The next scan of the directories decides what that means.
+        except OSError as error:
+            self.problem = error.strerror
+            return False
+        self._signature = (status.st_size, status.st_mtime_ns, status.st_ino)
+        return (
+            self._signature != self._seen
+            or self.backlog > 0
+            or self._reader.doubtful
+            or self.problem is not None
+        )
+
+    def read(self, limit: int, final: bool = False) -> Batch | None:
+        """What at most ``limit`` further bytes say; None if they complete no record.
+
+        ``final`` says that the file will not grow: bad bytes at its end are called corrupt.
+        """
+        if self._dropped:
+            self._tail.back_to(self._reader.offset)
+            self._dropped = False
+        data = self._tail.read(limit)
+        if isinstance(data, Rewritten):
+            self._counters.rewrites += 1
+            self.generation += 1
+            self._begin()
+            data = self._tail.read(limit)
+        if isinstance(data, bytes):
+            self.problem = None
+            return self._decode(data, final)
+        if isinstance(data, Unreadable) and not data.missing:
+            self.problem = data.reason
+        return None  # A file rewritten twice between two reads is read in the next pass.
+
+    def _decode(self, data: bytes, final: bool) -> Batch | None:
+        tail, reader = self._tail, self._reader
+        at_end = not data or tail.offset >= tail.size
+        found = reader.feed(data, at_end and (final or self._retries >= RETRIES))
+        if at_end:
+            tail.size = tail.offset
+            self._seen = self._signature
+            self._retries = self._retries + 1 if reader.doubtful else 0
+            if 0 < tail.offset - reader.offset <= REREAD_BYTES:
+                reader.forget()
+                self._dropped = True
+        payloads = [item for item in found if not isinstance(item, Corruption)]
+        batch = self._decoder.decode(payloads) if payloads else None
+        self._count(len(payloads), len(found) - len(payloads))
+        return batch
+
+    def _count(self, records: int, corrupt: int) -> None:
+        counters = self._counters
+        counters.records += records
+        counters.corrupt_records += corrupt
+        counters.unusable_events += self._decoder.unusable - self._unusable
+        self._unusable = self._decoder.unusable
+        counters.bytes += max(0, self._tail.offset - self._farthest)
+        self._farthest = max(self._farthest, self._tail.offset)

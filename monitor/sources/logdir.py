@@ -1,0 +1,258 @@
+"""Log directories: which runs and event files are in them, and what is new in these.
+
+Names are TensorBoard's: an event file has ``tfevents`` in its name, and a run is a directory
+with event files, named by its path relative to the root.
+"""
+# Directories may hold 100,000 entries, so paths stay strings here:
+# ruff: noqa: PTH112, PTH113, PTH116, PTH118, PTH119, PTH120
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from monitor.points import Batch
+from monitor.sources.cursor import Counters, Cursor
+
+MARK = "tfevents"
+IDLE_AFTER_SECONDS = 10.0
+SWEEP_AT_LEAST_SECONDS = 1.0
+SWEEP_PAUSES = 20
+"""Idle files are looked at for at most a twentieth of the time, and at least each second."""
+
+
+def problem(root: Path) -> str | None:
+    """Why ``root`` cannot be watched, in one line; None if it can."""
+    try:
+        if root.is_dir():
+            os.scandir(root).close()
+        elif root.exists():
+            with root.open("rb"):
+                pass
+        else:
+            return f"no such directory: {root}"
+    except OSError as error:
+        return f"cannot read {root}: {error.strerror}"
+    return None
+
+
+@dataclass(slots=True)
+class _Scan:
+    """What one walk over all roots has found."""
+
+    files: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Path -> (index of the root, directory relative to it)."""
+    problems: dict[str, str] = field(default_factory=dict)
+    unlisted: list[str] = field(default_factory=list)
+    """Directories that exist and could not be listed: nothing is known of what is in them."""
+    directories: set[tuple[int, int]] = field(default_factory=set)
+    inodes: set[tuple[int, int]] = field(default_factory=set)
+
+
+class LogDirs:
+    """All event files below ``roots``; a root may also be one event file.
+
+    A root that does not exist is a problem, not an error: it may come.
+    """
+
+    def __init__(self, roots: Sequence[Path]) -> None:
+        self.stats = Counters()
+        self._roots = tuple(roots)
+        self._cursors: dict[str, Cursor] = {}
+        self._generations: dict[str, int] = {}
+        self._names: dict[tuple[int, str], str] = {}  # (root, directory) -> run
+        self._taken: set[str] = set()
+        self._order: dict[str, list[str]] = {}
+        self._problems: dict[str, str] = {}
+        self._sweep_at = 0.0
+
+    @property
+    def runs(self) -> AbstractSet[str]:
+        """Names of the runs that have an event file."""
+        return self._order.keys()
+
+    @property
+    def files(self) -> int:
+        """How many event files there are."""
+        return len(self._cursors)
+
+    @property
+    def backlog(self) -> int:
+        """Bytes known to be there and not read."""
+        return sum(cursor.backlog for cursor in self._cursors.values())
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """Path -> what is wrong with it now, in one line."""
+        unreadable = {
+            path: f"cannot read {path}: {cursor.problem}"
+            for path, cursor in self._cursors.items()
+            if cursor.problem is not None
+        }
+        return {**self._problems, **unreadable}
+
+    # --- discovery ----------------------------------------------------------------------
+
+    def rescan(self) -> None:
+        """Walks the directories: takes up new event files, lets go of those that are gone."""
+        scan = _Scan()
+        for index, root in enumerate(self._roots):
+            _walk_root(scan, index, root)
+        self._problems = scan.problems
+        for path in self._cursors.keys() - scan.files.keys():
+            if not any(_inside(path, directory) for directory in scan.unlisted):
+                # Should it come back, it is another file, and must not pass for the same one.
+                self._generations[path] = self._cursors.pop(path).generation + 1
+        for path, (index, directory) in scan.files.items():
+            if path not in self._cursors:
+                self._take_up(path, index, directory)
+        self._arrange()
+
+    def _take_up(self, path: str, index: int, directory: str) -> None:
+        run = self._name(index, directory)
+        file = os.path.basename(path)
+        name = _text(file if directory == "." else f"{directory}/{file}")
+        generation = self._generations.pop(path, 1)
+        cursor = Cursor(Path(path), run, name, self.stats, generation)
+        cursor.active_at = time.monotonic()
+        self._cursors[path] = cursor
+
+    def _name(self, index: int, directory: str) -> str:
+        """The run's name, which it keeps for as long as it exists."""
+        name = self._names.get((index, directory))
+        if name is None:
+            name = _text(directory)
+            if name in self._taken:
+                root = str(self._roots[index])
+                name = _text(root if directory == "." else f"{root}/{directory}")
+            self._names[index, directory] = name
+            self._taken.add(name)
+        return name
+
+    def _arrange(self) -> None:
+        """Runs by name, the files of each by name: they begin with their time of birth."""
+        order: dict[str, list[str]] = {}
+        for path in sorted(self._cursors, key=os.path.basename):
+            order.setdefault(self._cursors[path].run, []).append(path)
+        self._order = dict(sorted(order.items()))
+        self._names = {place: run for place, run in self._names.items() if run in order}
+        self._taken = set(self._names.values())
+        if len(self._generations) > len(self._cursors) + 10_000:
+            self._generations.clear()
+
+    # --- reading ------------------------------------------------------------------------
+
+    def read(self, limit: int = 1 << 20, final: bool = False) -> list[Batch]:
+        """One pass over the files that have grown, of each at most ``limit`` bytes.
+
+        Nothing means that nothing is known to be left. A run's later file waits until its
+        earlier ones are read to the end, so that catching up shows what a live reader saw.
+        ``final`` says that the files will not grow: bad bytes at their ends are called corrupt
+        at once.
+        """
+        while True:
+            batches = list(self._pass(limit, final))
+            if batches or not self.backlog:
+                return batches
+
+    def _pass(self, limit: int, final: bool) -> Iterator[Batch]:
+        now = time.monotonic()
+        for cursors in self._grown(now, final):
+            for cursor in cursors:
+                batch = cursor.read(limit, final)
+                if batch is not None:
+                    cursor.active_at = now
+                    yield batch
+                if cursor.backlog:
+                    break
+
+    def _grown(self, now: float, every: bool) -> list[list[Cursor]]:
+        """Files that have something to read, by run.
+
+        One busy file may wake the daemon fifty times a second. So that it does not ask for the
+        status of thousands of idle ones each time, these wait in proportion to what asking costs.
+        """
+        every = every or now >= self._sweep_at
+        began = time.thread_time()
+        grown = [
+            [
+                cursor
+                for cursor in map(self._cursors.__getitem__, paths)
+                if (every or now - cursor.active_at < IDLE_AFTER_SECONDS or cursor.backlog)
+                and cursor.look()
+            ]
+            for paths in self._order.values()
+        ]
+        if every:
+            cost = time.thread_time() - began
+            self._sweep_at = now + min(SWEEP_AT_LEAST_SECONDS, SWEEP_PAUSES * cost)
+        return grown
+
+
+def _walk_root(scan: _Scan, index: int, root: Path) -> None:
+    # Links come last, so that a run that is also linked as "latest" keeps its own name.
+    links: list[tuple[str, str]] = []
+    if root.is_file():
+        _add_file(scan, index, str(root), ".")
+    else:
+        _walk(scan, index, str(root), ".", links)
+    while links:
+        path, relative = links.pop(0)
+        if os.path.isdir(path):
+            _walk(scan, index, path, relative, links)
+        elif MARK in os.path.basename(path) and os.path.isfile(path):
+            _add_file(scan, index, path, os.path.dirname(relative) or ".")
+
+
+def _walk(scan: _Scan, index: int, top: str, relative: str, links: list[tuple[str, str]]) -> None:
+    """Lists ``top`` and what is below it; links are put into ``links``, not followed."""
+    waiting = [(top, relative)]
+    while waiting:
+        directory, relative = waiting.pop()
+        try:
+            status = os.stat(directory)
+            if (status.st_dev, status.st_ino) in scan.directories:
+                continue  # A link led to where we have been; it may even be above us.
+            scan.directories.add((status.st_dev, status.st_ino))
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    place = entry.name if relative == "." else f"{relative}/{entry.name}"
+                    if entry.is_symlink():
+                        links.append((entry.path, place))
+                    elif entry.is_dir():
+                        waiting.append((entry.path, place))
+                    elif MARK in entry.name and entry.is_file():
+                        _add_file(scan, index, entry.path, relative)
+        except OSError as error:
+            _note(scan, directory, relative, error)
+
+
+def _add_file(scan: _Scan, index: int, path: str, directory: str) -> None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return  # Gone in between, or out of reach; the next scan sees it again.
+    if (status.st_dev, status.st_ino) not in scan.inodes:
+        scan.inodes.add((status.st_dev, status.st_ino))
+        scan.files[path] = index, directory
+
+
+def _note(scan: _Scan, directory: str, relative: str, error: OSError) -> None:
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        scan.problems[directory] = f"cannot read {directory}: {error.strerror}"
+        scan.unlisted.append(directory)
+    elif relative == ".":
+        scan.problems[directory] = f"no such directory: {directory}"
+
+
+def _inside(path: str, directory: str) -> bool:
+    return path.startswith(os.path.join(directory, ""))
+
+
+def _text(path: str) -> str:
+    """A path as text that can be printed anywhere, whatever bytes are in it."""
+    return os.fsencode(path).decode("utf-8", "replace")
