@@ -123,10 +123,11 @@ def check(logdirs: tuple[Path, ...], rules: Path | None, output: str, fail_on: s
         with reading(errors) as bar:
             task = bar.add_task("reading", total=None)
             follower.catch_up(
-                lambda done, left: bar.update(task, completed=done, total=done + left)
+                lambda done, left: bar.update(task, completed=done, total=done + left),
+                final=True,
             )
     else:
-        follower.catch_up()
+        follower.catch_up(final=True)
     for path, problem in follower.dirs.problems.items():
         click.echo(f"monitor: {path}: {problem}", err=True)
     stats = follower.dirs.stats

@@ -26,11 +26,16 @@ class Follower:
         self.engine = Engine(rules)
         self.views: dict[str, RunView] = {}
 
-    def catch_up(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Reads until nothing is left; ``progress`` hears of bytes done and bytes left."""
+    def catch_up(
+        self, progress: Callable[[int, int], None] | None = None, final: bool = False
+    ) -> None:
+        """Reads until nothing is left; ``progress`` hears of bytes done and bytes left.
+
+        ``final``: nobody writes any more, so bad bytes at the end of a file are corrupt.
+        """
         self.dirs.rescan()
         changed: set[str] = set()
-        while more := self._pass():
+        while more := self._pass(final):
             changed |= more
             if progress is not None:
                 progress(self.dirs.stats.bytes, self.dirs.backlog)
@@ -38,7 +43,7 @@ class Follower:
 
     def read(self) -> frozenset[str]:
         """One pass over files that have grown; the runs that have changed."""
-        changed = self._pass()
+        changed = self._pass(final=False)
         self._refresh(changed)
         return changed
 
@@ -62,8 +67,8 @@ class Follower:
         found = [alert for view in list(self.views.values()) for alert in view.alerts]
         return sorted(found, key=lambda a: (a.fired.clock, a.run, a.fired.step))
 
-    def _pass(self) -> frozenset[str]:
-        batches = self.dirs.read(READ_BYTES)
+    def _pass(self, final: bool) -> frozenset[str]:
+        batches = self.dirs.read(READ_BYTES, final)
         for batch in batches:
             self.engine.feed(batch)
         return frozenset(batch.run for batch in batches)

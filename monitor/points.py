@@ -189,6 +189,8 @@ class Curve:
     bin before it; sqrt(2) times the noise's standard deviation where noise is white."""
     context: Mapping[str, Floats] = field(default_factory=dict)
     """Per role that the detector asked for: its value as of the end of each bin."""
+    head: Floats = field(default_factory=lambda: np.empty(0))
+    """The attempt's first values, up to 16, as they came: a bin of many points hides them."""
 
 
 @dataclass(frozen=True, slots=True)

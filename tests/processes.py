@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -21,15 +20,16 @@ from typing import Any
 PATIENCE_SECONDS = 60.0
 
 
-def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str | Path, patience: float = PATIENCE_SECONDS
+) -> subprocess.CompletedProcess[str]:
     """``monitor ARGUMENTS`` to its end."""
     return subprocess.run(
         [sys.executable, "-m", "monitor", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=PATIENCE_SECONDS,
+        timeout=patience,
         check=False,
-        env={**os.environ, **environment},
     )
 
 

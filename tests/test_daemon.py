@@ -125,7 +125,7 @@ def test_noise_is_counted_and_costs_nothing_else(tmp_path: Path) -> None:
     import random
 
     write_run(tmp_path / "sick", {"train/loss": nan_at(40)})
-    noise = random.Random(1).randbytes(1 << 20)
+    noise = random.Random(1).randbytes(2 << 20)
     (tmp_path / "sick" / "events.out.tfevents.0.noise").write_bytes(noise)
     (tmp_path / "sick" / "events.out.tfevents.1.empty").write_bytes(b"")
     with watching(tmp_path) as watch:

@@ -69,8 +69,9 @@ class Divergence:
         if rise <= self.noise * noise or rise < self.share * improvement:
             return OK
         now = middle(mean[-hold:])
-        top = max(now, float(levels[best_at:].max()))
-        if floor - best < 0.5 * (top - best):
+        top = float(levels[best_at:].max())
+        swing = 1.05 * middle(np.abs(np.diff(levels)))
+        if now - best < 0.5 * (top - best) or rise < self.noise * swing:
             return OK
         if improvement > 5 * noise and (earlier < best + 0.5 * improvement).sum() * bins.per_bin >= 8:
             return self._bad(bins, now, best, best_at * size, rise)

@@ -2,24 +2,123 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from monitor.points import OK, UNKNOWN, Curve, Verdict
+import numpy as np
+
+from monitor.detectors.robust import SIGMA, Bins, at_quantile, bins_of, check, middle, number
+from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
 
 
 @dataclass(frozen=True)
 class Plateau:
-    """A loss that improved and has then been flat for a large part of the run."""
+    """A loss that improved, then stopped at a noise floor, at an undiminished learning rate.
 
+    Sees the whole curve. Its last ``flat`` (a share of the run so far) is cut into three; the
+    medians of the first and the last third may differ by no more than chance (2.8 standard
+    errors) and by ``drift`` of the improvement since the start, and the standard error must be
+    small enough to tell. What is left must be noise of at least ``noise`` of that improvement
+    from point to point: a loss that bounces along the bottom of its ditch is what a lower
+    learning rate helps.
+
+    Defaults: ``flat`` 0.5: half of the run was for nothing. ``drift`` 0.02, ``noise`` 0.01.
+    ``points`` 20, for losses logged once per epoch.
+
+    Stays quiet: while the learning rate (role ``learning_rate``) is below ``decayed`` of its
+    greatest value, or changed during the flat part: the remedy has been tried; converged within
+    2 % of the start, for positive losses; a loss that never improved (three times its noise);
+    slow improvement beyond chance; a plateau without noise, such as the one at ln 10 before a
+    classifier takes off.
+    """
+
+    flat: float = field(
+        default=0.5, metadata={"unit": "ratio", "doc": "share of the run without improvement"}
+    )
+    drift: float = field(
+        default=0.01,
+        metadata={"unit": "ratio", "doc": "change, over the whole improvement, that is still flat"},
+    )
+    noise: float = field(
+        default=0.01,
+        metadata={"unit": "ratio", "doc": "least noise, over the whole improvement"},
+    )
+    decayed: float = field(
+        default=0.5,
+        metadata={"unit": "ratio", "doc": "learning rate, over its greatest, that is decayed"},
+    )
     points: int = field(
-        default=32, metadata={"unit": "points", "doc": "points needed before judging"}
+        default=20, metadata={"unit": "points", "doc": "points needed before judging"}
     )
 
     name: ClassVar[str] = "plateau"
     context: ClassVar[tuple[str, ...]] = ("learning_rate",)
     default_match: ClassVar[Mapping[str, str]] = {"role": "train_loss"}
 
+    def __post_init__(self) -> None:
+        check("flat", 0.1 <= self.flat <= 0.9, "between 0.1 and 0.9")
+        check("drift", 0 < self.drift < 1, "between 0 and 1")
+        check("noise", 0 <= self.noise < 1, "between 0 and 1")
+        check("decayed", 0 <= self.decayed <= 1, "between 0 and 1")
+        check("points", self.points >= 12, "at least 12 points")
+
     def judge(self, curve: Curve) -> Verdict:
-        return UNKNOWN if curve.count < self.points else OK
+        """Judges the curve so far."""
+        bins = bins_of(curve)
+        n = len(bins)
+        if bins.points < self.points or n < 12:
+            return UNKNOWN
+        begin = n - int(self.flat * n)
+        tail = bins.mean[begin:]
+        third = len(tail) // 3
+        now = middle(tail)
+        start = middle(bins.mean[:3])
+        gain = start - now
+        noise = bins.noise(slice(begin, n))
+        if gain < 3 * noise or gain <= 0 or noise < self.noise * gain:
+            return OK
+        if float(bins.low.min()) >= 0 and now <= 0.02 * start:
+            return OK
+        if self._remedied(curve):
+            return OK
+        white = noise / math.sqrt(bins.per_bin)
+        scatter = max(SIGMA * middle(np.abs(tail - now)), white)
+        chance = 2.8 * 1.25 * scatter / math.sqrt(third)
+        if chance > 2 * self.drift * gain or scatter > 2 * white:
+            return OK
+        moved = middle(tail[:third]) - middle(tail[-third:])
+        if abs(moved) > min(chance, self.drift * gain):
+            return OK
+        if not self._took_a_while(bins, start, now):
+            return OK
+        return self._bad(bins, begin, start, now, noise)
+
+    def _remedied(self, curve: Curve) -> bool:
+        rates = curve.context.get("learning_rate", _NONE)
+        flat = rates[-int(self.flat * len(rates)) :]
+        rates, flat = rates[np.isfinite(rates)], flat[np.isfinite(flat)]
+        if not len(flat):
+            return False
+        return bool(flat.min() < self.decayed * rates.max())
+
+    def _took_a_while(self, bins: Bins, start: float, now: float) -> bool:
+        """A first fall within a few points is calibration of the output, not learning."""
+        below, above = now + 0.1 * (start - now), start - 0.1 * (start - now)
+        between = (bins.mean > below) & (bins.mean < above)
+        return int(between.sum()) >= 3
+
+    def _bad(self, bins: Bins, begin: int, start: float, now: float, noise: float) -> Verdict:
+        reached = np.flatnonzero(bins.mean[:begin] > now + 0.05 * (start - now))
+        onset = int(bins.steps[min(int(reached[-1]) + 1, begin)]) if len(reached) else None
+        low = at_quantile(bins.mean[begin:], 0.05)
+        seen = (
+            f"the loss fell from {number(start)} to {number(now)} and has been flat "
+            f"since about step {onset} (noise {number(noise)}, lowest "
+            f"{number(low)}), now at step {int(bins.steps[-1])}"
+        )
+        return Verdict(Health.BAD, Evidence(now, seen, onset))
+
+
+_NONE: Floats = np.empty(0)

@@ -67,6 +67,8 @@ class Bins:
     high: Floats
     spread: Floats
     rough: Floats
+    head: Floats
+    """The first finite values."""
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -96,6 +98,7 @@ def bins_of(curve: Curve) -> Bins:
     good = np.isfinite(curve.mean)
     rough = np.where(np.isfinite(curve.roughness), curve.roughness, 0.0)
     spread = np.where(np.isfinite(curve.spread), curve.spread, 0.0)
+    head = curve.head[np.isfinite(curve.head)] if len(curve.head) else curve.mean[good][:16]
     if good.all():
         return Bins(
             curve.per_bin,
@@ -105,6 +108,7 @@ def bins_of(curve: Curve) -> Bins:
             curve.high,
             spread,
             rough,
+            head,
         )
     return Bins(
         curve.per_bin,
@@ -114,6 +118,7 @@ def bins_of(curve: Curve) -> Bins:
         curve.high[good],
         spread[good],
         rough[good],
+        head,
     )
 
 

@@ -31,12 +31,13 @@ def check(document: Document, detectors: Detectors) -> None:
     """Adds to the document's errors all that is wrong with what it means."""
     roles = {*BUILTIN, *_mapping(document.at(("roles",)))}
     _check_roles(document)
-    alerts: dict[object, Loc] = {}
-    labels: dict[str, set[object]] = {"detector": set(detectors), "severity": set(SEVERITIES)}
+    alerts: dict[str, Loc] = {}
+    labels: dict[str, set[str]] = {"detector": set(detectors), "severity": set(SEVERITIES)}
     for loc, rule in _rules(document):
         _check_name(document, (*loc, "alert"), alerts)
         for name in _check_labels(document, (*loc, "labels")):
-            labels.setdefault(name, set()).add(document.at((*loc, "labels", name)))
+            if name != "severity":
+                labels.setdefault(name, set()).add(str(document.at((*loc, "labels", name))))
         kind = _check_detector(document, (*loc, "detect"), detectors)
         _check_templates(document, (*loc, "annotations"), kind)
         if kind is not None:
@@ -74,7 +75,7 @@ def _check_roles(document: Document) -> None:
             document.error(("roles", name), message, key=True)
 
 
-def _check_name(document: Document, loc: Loc, alerts: dict[object, Loc]) -> None:
+def _check_name(document: Document, loc: Loc, alerts: dict[str, Loc]) -> None:
     name = document.at(loc)
     if not isinstance(name, str):
         return
@@ -158,7 +159,7 @@ def _check_known_roles(document: Document, loc: Loc, roles: set[str]) -> None:
             document.error((*loc, i) if many else loc, message)
 
 
-def _check_inhibitions(document: Document, labels: Mapping[str, set[object]]) -> None:
+def _check_inhibitions(document: Document, labels: Mapping[str, set[str]]) -> None:
     for i, inhibition in enumerate(_list(document.at(("inhibit",)))):
         for side in ("source", "target"):
             loc: Loc = ("inhibit", i, side)
@@ -176,7 +177,7 @@ def _check_inhibitions(document: Document, labels: Mapping[str, set[object]]) ->
 
 
 def _check_matcher(
-    document: Document, loc: Loc, name: str, value: object, labels: Mapping[str, set[object]]
+    document: Document, loc: Loc, name: str, value: object, labels: Mapping[str, set[str]]
 ) -> None:
     if name not in labels:
         document.error(loc, f"no alert has a label {name!r}" + hint(name, labels), key=True)
@@ -184,7 +185,7 @@ def _check_matcher(
     many = isinstance(value, list)
     for k, text in enumerate(_list(value) if many else [value]):
         if isinstance(text, str) and text not in labels[name]:
-            known = [known for known in sorted(map(str, labels[name]))]
+            known = sorted(labels[name])
             message = f"no alert has the {name} {found(text)}" + hint(text, known, "there are")
             document.error((*loc, k) if many else loc, message)
 

@@ -92,7 +92,7 @@ def read(text: str, file: str) -> Document:
             document.value = _Reader(document).read(node, ())
     except yaml.reader.ReaderError as error:
         line, column = _place(text, error.position)
-        message = f"character {error.character!r} is not allowed in YAML"
+        message = f"character {text[error.position]!r} is not allowed in YAML"
         raise RulesInvalid((RuleError(file, line, column, message),)) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -103,9 +103,6 @@ def read(text: str, file: str) -> Document:
         raise RulesInvalid((RuleError(file, 1, 1, message),)) from None
     except RecursionError:
         raise RulesInvalid((RuleError(file, 1, 1, "nested too deeply"),)) from None
-    except (ValueError, yaml.YAMLError) as error:
-        # PyYAML lets some of Python's own errors through, e.g. for the escape \UFFFFFFFF.
-        raise RulesInvalid((RuleError(file, 1, 1, f"not valid YAML: {error}"),)) from None
     return document
 
 
@@ -113,6 +110,10 @@ def _compose(text: str) -> Node | None:
     loader = _Loader(text)
     try:
         return loader.get_single_node()
+    except (ValueError, ArithmeticError) as error:
+        # PyYAML lets some of Python's own errors through, e.g. for the escape \UFFFFFFFF.
+        mark = loader.get_mark()
+        raise yaml.MarkedYAMLError(problem=str(error), problem_mark=mark) from None
     finally:
         loader.dispose()
 

@@ -84,7 +84,8 @@ class Param:
         if self.unit is not None:
             wanted = f"a number of {self.unit.value}"
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{self.name!r} expects {wanted}, found {found(value)}")
+            message = f"{self.name!r} expects {wanted}, found {found(value)}"
+            raise ValueError(message)  # noqa: TRY004 - of the file, not of code
         if math.isnan(value) or (abs(value) > LONGEST and self.kind is int):
             raise ValueError(f"{self.name!r} expects {wanted}, {found(value)} is out of range")
         if self.kind is int:
@@ -158,6 +159,6 @@ def complaints(
     except (ValueError, ArithmeticError) as error:
         culprit, colon, rest = str(error).partition(": ")
         if colon and culprit in read:
-            yield culprit, f"{culprit!r}: {rest}, found {found(values[culprit])}", False
+            yield culprit, f"{culprit!r} must be {rest}, found {found(values[culprit])}", False
         elif len(read) == len(values):
             yield None, str(error), False

@@ -78,7 +78,7 @@ def builtin_roles(run: str, tag: str) -> frozenset[str]:
     if _is_loss(tag, words):
         role = "val_loss" if held_out else "train_loss"
         return frozenset({role + "_part" if _is_part(words) else role})
-    if _is_accuracy(tag, plain):
+    if _is_accuracy(tag, plain + words):
         return frozenset({"val_accuracy" if held_out else "accuracy"})
     found = {
         "learning_rate": _is_rate(tag, words),

@@ -60,7 +60,7 @@ def _bare(value: float) -> Span:
         return ZERO
     if value < 0:
         raise ValueError(f"a span cannot be negative: {value}")
-    if float(value).is_integer() and value <= LONGEST:
+    if value <= LONGEST and float(value).is_integer():
         many = int(value)
         raise ValueError(f"{many} of what? Write '{many} steps', '{many} points' or '{many}s'")
     raise ValueError(f"{value} is not a span: write {EXAMPLES}")

@@ -115,10 +115,11 @@ class Waker(FileSystemEventHandler):
             # The first hint after a pause wakes at once; those of a stream wait for each other.
             time.sleep(max(0.0, self._woken_at + COALESCE_SECONDS - time.monotonic()))
         if ready or stormy:
-            self._hinted = False
             self._woken_at = time.monotonic()
             with contextlib.suppress(BlockingIOError):
                 os.read(self._out, 1 << 16)
+            # Only now: a hint before this line is about what the caller is going to read.
+            self._hinted = False
         return ready or stormy
 
     def wake(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ def follow(
     found = []
     for a, part in parts:
         for i, curve in builder.append(part):
-            verdict = detector.judge(curve)
+            verdict = detector.judge(replace(curve, head=values[: min(16, curve.count)]))
             found.append(Verdict(a + i, verdict.health, verdict.evidence))
     return found
 
