@@ -61,7 +61,7 @@ class Divergence:
         levels = np.sort(earlier[: whole * size].reshape(whole, size), axis=1)[:, size // 2]
         best_at = int(np.argmin(levels))
         best = float(levels[best_at])
-        start = middle(mean[: max(3, n // 20)])
+        start = middle(bins.head[: max(3, n // 20)])
         floor = at_quantile(mean[-hold:], 0.2)
         noise = bins.noise(slice(0, n - hold))
         rise = floor - best
@@ -71,13 +71,28 @@ class Divergence:
         now = middle(mean[-hold:])
         top = float(levels[best_at:].max())
         swing = 1.05 * middle(np.abs(np.diff(levels)))
-        if now - best < 0.5 * (top - best) or rise < self.noise * swing:
+        if now - best < 0.5 * (top - best) or rise < 1.3 * self.noise * swing:
             return OK
-        if improvement > 5 * noise and (earlier < best + 0.5 * improvement).sum() * bins.per_bin >= 8:
+        gained = (earlier < best + 0.5 * improvement).sum() * bins.per_bin
+        if improvement > max(5 * noise, 3 * swing) and gained >= 8:
             return self._bad(bins, now, best, best_at * size, rise)
-        if bins.points >= 32 and floor - start > self.factor * max(abs(start), 3 * noise):
-            return self._bad(bins, now, start, 0, floor - start)
+        if self._blown_up(bins, floor, now, noise):
+            return self._bad(bins, now, float(bins.head[0]), 0, floor - float(bins.head[0]))
         return OK
+
+    def _blown_up(self, bins: Bins, floor: float, now: float, noise: float) -> bool:
+        """Never better than at the start, and now beyond all measure."""
+        if bins.points < 32:
+            return False
+        start = float(bins.head[0])
+        rise = floor - start
+        if rise > self.factor * max(abs(start), 3 * noise):
+            return True
+        # Losses of games and adversaries drift far from a start near zero, too, but slowly.
+        sudden = np.flatnonzero(bins.mean > start + 0.5 * rise)[0] <= max(
+            bins.bins(16), len(bins) // 20
+        )
+        return bool(sudden) and bins.points >= 64 and rise > self.factor * abs(start)
 
     def _bad(self, bins: Bins, now: float, level: float, at: int, rise: float) -> Verdict:
         below = np.flatnonzero(bins.mean < level + 0.5 * rise)

@@ -77,7 +77,7 @@ class Oscillation:
         """Up, down, up, down: successive points are anticorrelated beyond white noise."""
         size, rho = structure(bins, half)
         n = (len(bins) - len(bins) // 2) * bins.per_bin
-        if rho > -max(self.alternation, 3.5 / n**0.5):
+        if rho > -max(self.alternation, 5 / n**0.5):
             return None
         quarter = len(bins.mean[half]) // 2
         trend = middle(bins.mean[half][:quarter]) - middle(bins.mean[half][-quarter:])
@@ -99,11 +99,16 @@ class Oscillation:
         early = max(1, len(bins) // 4)
         at = int(np.argmax(bins.high[:early]))
         height = float(bins.high[at]) - level
+        if height <= 1e-6 * abs(level):
+            return None
         later = max(float(bins.high[half].max()) - level, abs(start - level))
         if height < 10 * noise or height < self.kick * later:
             return None
-        excess = bins.mean[at : at + bins.bins(3)] - level
-        if float(excess.sum()) * bins.per_bin < 1.5 * height:
+        # The first updates threw it, or it took several steps to come down: a heavy-tailed
+        # loss has lone spikes anywhere.
+        excess = bins.mean[at : at + bins.bins(6)] - level
+        lone = float(excess.sum()) * bins.per_bin < 1.6 * height
+        if lone and float(bins.head[:4].max()) < float(bins.high[at]):
             return None
         return float(bins.high[at]), (
             f"the loss was thrown from {number(start)} up to {number(float(bins.high[at]))} by "
@@ -116,7 +121,7 @@ class Oscillation:
     ) -> tuple[float, str] | None:
         """Swings as large as all that was gained, far larger than the noise at the start."""
         size, rho = structure(bins, half)
-        if abs(rho) < 0.35:
+        if abs(rho) < 0.5 or bins.points < 2 * self.points:
             return None
         mean = bins.mean[half]
         best = at_quantile(bins.mean, 0.05)
@@ -126,6 +131,8 @@ class Oscillation:
             return None
         quarter = len(mean) // 2
         if middle(mean[:quarter]) - middle(mean[-quarter:]) > 0.5 * size:
+            return None
+        if at_quantile(bins.high[half], 0.9) < start + 0.5 * size:
             return None
         if at_quantile(bins.low[half], 0.2) > best + size or cycles(bins, half, level) < 6:
             return None
@@ -157,11 +164,14 @@ def structure(bins: Bins, part: slice) -> tuple[float, float]:
     count = group * bins.per_bin
     inside = (spread * spread).mean(axis=1) + mean.var(axis=1)
     variance = inside * count / (count - 1)
-    jumps = (rough * rough).mean(axis=1)
+    if bins.per_bin == 1:
+        jumps = (np.diff(mean, axis=1) ** 2).mean(axis=1)  # without the one across the border
+    else:
+        jumps = (rough * rough).mean(axis=1)
     good = variance > 0
     if not good.any():
         return 0.0, 0.0
-    rho = 1.0 - middle(jumps[good] / (2.0 * variance[good]))
+    rho = 1.0 - middle(np.minimum(jumps[good] / (2.0 * variance[good]), 2.0))
     return middle(variance) ** 0.5, rho
 
 

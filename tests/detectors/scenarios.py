@@ -46,10 +46,10 @@ class Scenario:
 Curve = Callable[[Generator, int], Floats]
 
 
-def falling(rng: Generator, n: int, start: float = 2.3, floor: float = 0.4, rate: float = 8.0) -> Floats:
-    """A power law with noise in proportion to the loss."""
+def falling(rng: Generator, n: int, start: float = 2.3, floor: float = 0.2, rate: float = 8.0) -> Floats:
+    """A power law with noise in proportion to the loss, still improving at the end."""
     t = np.arange(n) / n
-    level = floor + (start - floor) / (1 + rate * t * 4) ** 1.2
+    level = floor + (start - floor) / (1 + rate * t * 4) ** 0.6
     return level * (1 + 0.05 * rng.normal(size=n))
 
 
@@ -89,7 +89,7 @@ def healthy(seed: int, n: int) -> Iterator[Scenario]:
         yield quiet("step decay" if known else "step decay, lr unknown", loss, lr if known else None, () if known else ("plateau",))
     warm = np.minimum(1, t / 0.05)
     bump = 1.2 * np.exp(-(((t - 0.04) / 0.02) ** 2))
-    yield quiet("warm-up bump", 0.5 + 9.5 * np.exp(-t / 0.1) + bump + 0.1 * rng.normal(size=n), 1e-3 * warm)
+    yield quiet("warm-up bump", 0.5 + 9.5 / (1 + 20 * t) + bump + 0.1 * rng.normal(size=n), 1e-3 * warm)
     cycle = np.abs(((t * 5) % 1) * 2 - 1)
     lr = 1e-3 * (0.1 + 0.9 * cycle)
     yield quiet("cyclic lr", 0.3 + 2 * np.exp(-t / 0.15) + 0.35 * cycle + 0.05 * rng.normal(size=n), lr)
@@ -142,7 +142,7 @@ def healthy(seed: int, n: int) -> Iterator[Scenario]:
     yield quiet("curriculum", curriculum, also=())
     huge = 1e5 * np.exp(-np.arange(n) / 4) + falling(rng, n)
     yield quiet("huge first steps", huge)
-    rise = np.minimum(np.exp(np.arange(n) / 3.0), np.exp(12 - np.arange(n) / 3.0)) + falling(rng, n)
+    rise = np.exp(np.minimum(np.arange(n) / 3.0, 12 - np.arange(n) / 3.0)) + falling(rng, n)
     yield quiet("catapult that comes back", rise)
     period = 0.15 * np.sin(2 * np.pi * np.arange(n) / 37)
     yield quiet("periodic data", falling(rng, n) + period)
@@ -186,24 +186,26 @@ def faulty(seed: int, n: int) -> Iterator[Scenario]:
         return Scenario(f"{name}/{n}/{seed}", loss, frozenset(faults), frozenset(also), lr=lr)
 
     both = ("divergence", "oscillation")
+    # Flat before it went wrong, or high and flat since: both true.
+    flat = ("plateau",)
     good = falling(rng, n)
     after = np.clip(t - 0.5, 0, None)
-    yield sick("exponential divergence after good training", good + np.where(t > 0.5, 0.01 * np.expm1(after * 40), 0), "divergence")
+    yield sick("exponential divergence after good training", good + np.where(t > 0.5, 0.01 * np.expm1(after * 40), 0), "divergence", also=flat)
     yield sick("exponential divergence from the start", 2.3 * np.exp(np.minimum(t * 30, 25)) * (1 + 0.05 * rng.normal(size=n)), "divergence")
-    yield sick("divergence to a level", good + np.where(t > 0.6, 4.0, 0) * (1 + 0.2 * rng.normal(size=n)), "divergence")
+    yield sick("divergence to a level", good + np.where(t > 0.6, 4.0, 0) * (1 + 0.2 * rng.normal(size=n)), "divergence", also=flat)
     yield sick("collapse to chance", np.where(t < 0.6, good, 2.303 + 0.01 * rng.normal(size=n)), "divergence", also=("plateau",))
-    yield sick("gradual divergence", good + np.clip(t - 0.3, 0, None) * 5, "divergence")
-    yield sick("gradual divergence, noisy", (good + np.clip(t - 0.4, 0, None) * 6) * (1 + 0.15 * rng.normal(size=n)), "divergence")
-    yield sick("gradual divergence of a negative loss", -8 + good + np.clip(t - 0.4, 0, None) * 6, "divergence")
-    yield sick("divergence of a tiny loss", 1e-6 * (good + np.where(t > 0.5, 3.0, 0)), "divergence")
+    yield sick("gradual divergence", good + np.clip(t - 0.3, 0, None) * 5, "divergence", also=flat)
+    yield sick("gradual divergence, noisy", (good + np.clip(t - 0.4, 0, None) * 6) * (1 + 0.15 * rng.normal(size=n)), "divergence", also=flat)
+    yield sick("gradual divergence of a negative loss", -8 + good + np.clip(t - 0.4, 0, None) * 6, "divergence", also=flat)
+    yield sick("divergence of a tiny loss", 1e-6 * (good + np.where(t > 0.5, 3.0, 0)), "divergence", also=flat)
     ramp = good + np.where(t > 0.5, 5 * np.minimum(1, (t - 0.5) / 0.1), 0)
-    yield sick("divergence with spikes", ramp + (rng.random(n) < 0.03) * 10, "divergence")
+    yield sick("divergence with spikes", ramp + (rng.random(n) < 0.03) * 10, "divergence", also=flat)
     yield sick("period two", 1.5 + 0.5 * (-1.0) ** i + 0.05 * rng.normal(size=n), "oscillation")
     yield sick("period two, growing", 1.0 + 1.0 * np.exp(-t / 0.1) + 0.02 * np.exp(4 * t) * (-1.0) ** i, *both)
     yield sick("period two after good training", good + np.where(t > 0.4, 0.9, 0) * (1 + (-1.0) ** i) / 1.0 + 0.02 * rng.normal(size=n), *both)
     slow = 0.4 + 1.9 * np.exp(-t / 0.1) + 0.03 * rng.normal(size=n)
     swing = 0.02 * np.exp(5.0 * t) * (1 + np.sin(2 * np.pi * i / 16))
-    yield sick("slow growing oscillation", slow + swing, *both)
+    yield sick("slow growing oscillation", slow + swing, *both, also=flat)
     kicks = np.zeros(n)
     for at in rng.integers(3, n, max(6, n // 30)):
         kicks[at:] += np.exp(1.5 + rng.normal()) * np.exp(-np.arange(n - at) / 6)

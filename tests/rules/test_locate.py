@@ -6,7 +6,7 @@ import contextlib
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.rules import RulesInvalid
@@ -114,6 +114,7 @@ def test_what_cannot_be_read_at_all(text: str, error: str) -> None:
 
 
 @given(st.text(st.sampled_from("ab01:- \n\t[]{},&*!|>'\"\\%#?~<ü\x00U")))
+@settings(deadline=None)
 def test_any_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(RulesInvalid):
         read(text, "f")

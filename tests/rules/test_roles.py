@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.rules import Roles
@@ -22,9 +22,10 @@ TAGS = {
     "train_loss_part": [
         "Losses/Policy Loss", "Losses/Value Loss", "train/box_loss", "train/cls_loss",
         "train/obj_loss", "train/dfl_loss", "Critic_Loss", "train/value_loss", "train/entropy_loss",
-        "loss_cls", "loss_bbox", "loss_rpn_cls", "train/policy_gradient_loss", "q1_loss", "loss/qf2",
-        "KLLoss", "train_kl_loss", "recon_loss", "Loss/regularization_loss", "actor_loss", "seg_loss",
-        "loss_mask", "G_loss", "loss/D", "generator_loss", "aux_loss",
+        "loss_cls", "loss_bbox", "loss_rpn_cls", "train/policy_gradient_loss", "q1_loss",
+        "loss/qf2", "KLLoss", "train_kl_loss", "recon_loss", "Loss/regularization_loss",
+        "actor_loss",
+        "seg_loss", "loss_mask", "G_loss", "loss/D", "generator_loss", "aux_loss",
     ],
     "val_loss": [
         "val_loss", "Loss/val", "Loss/validation", "valid/loss", "eval/loss", "eval_loss",
@@ -53,14 +54,17 @@ TAGS = {
         "Environment/Cumulative Reward", "charts/episodic_return",
     ],
     "": [
-        "loss_scale", "train/loss_scaler", "lossless", "closs", "loss_weight", "loss/std", "loss_ratio",
-        "early_stopping/best_loss", "min_val_loss", "stop_loss", "packet_loss", "loss_time",
+        "loss_scale", "train/loss_scaler", "lossless", "closs", "loss_weight", "loss/std",
+        "loss_ratio", "early_stopping/best_loss", "min_val_loss", "stop_loss", "packet_loss",
+        "loss_time",
         "time/loss", "losses/clipfrac", "losses/explained_variance", "glossary", "blossom",
         "clr", "color", "lr_scale", "lr_decay", "slr", "hp_metric", "global_step/sec", "epoch",
         "time/fps", "train/approx_kl", "train/clip_fraction", "train/explained_variance",
         "val", "value", "train_kl_weight", "train_log_precision", "train_model_precision",
-        "train_recon_mse", "grad_2.0_norm/layer1.weight", "grad_norm/encoder.0", "weight_norm", "norm",
-        "gradient", "reward_scale", "map", "accelerate", "rollout/ep_len_mean", "dup_steps/foo", "",
+        "train_recon_mse", "grad_2.0_norm/layer1.weight", "grad_norm/encoder.0", "weight_norm",
+        "norm", "gradient", "reward_scale", "map", "accelerate", "rollout/ep_len_mean",
+        "dup_steps/foo",
+        "",
         "损失",
     ],
 }  # fmt: skip
@@ -101,6 +105,7 @@ def test_the_innermost_directory_counts_only_if_it_is_nothing_else(
 
 
 @given(st.text(), st.text())
+@settings(deadline=None)
 def test_any_name_has_at_most_two_roles_and_all_are_known(run: str, tag: str) -> None:
     roles = builtin_roles(run, tag)
     assert len(roles) <= 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.rules import Span, Unit
@@ -67,12 +67,14 @@ def test_refuses(text: object, says: str) -> None:
 
 
 @given(st.integers(0, LONGEST - 1), st.sampled_from(Unit))
+@settings(deadline=None)
 def test_round_trip(amount: int, unit: Unit) -> None:
     span = Span(amount, unit)
     assert parse_span(show_span(span)) == span
 
 
 @given(st.one_of(st.text(), st.floats(), st.integers(), st.from_regex(r"\A-?\d+ ?[a-z:]+\d*\Z")))
+@settings(deadline=None)
 def test_refuses_with_a_value_error_only(value: object) -> None:
     try:
         parse_span(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.rules import render
@@ -43,6 +43,7 @@ def test_every_mistake_is_found() -> None:
 
 
 @given(st.lists(st.one_of(st.text("{} ab", max_size=4), st.sampled_from(["{{ run }}", "{{"]))))
+@settings(deadline=None)
 def test_a_template_without_mistakes_leaves_no_braces_open(parts: list[str]) -> None:
     template = "".join(parts)
     if not list(mistakes(template)):
