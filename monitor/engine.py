@@ -268,8 +268,9 @@ class Engine:
                     detector = track.rule.detector
                     assert isinstance(detector, CurveDetector)
                     verdict = detector.judge(curve)
+                    evidence = verdict.evidence and _informed(verdict.evidence, curve.context)
                     tag = stretch.points.key.tag
-                    self._single(run, track, tag, verdict.health, verdict.evidence, moment)
+                    self._single(run, track, tag, verdict.health, evidence, moment)
 
     def _sweep(
         self, run: _Run, track: _Track, rule: Rule, ring: Ring, joined: Stretch, stretch: Stretch
@@ -289,7 +290,8 @@ class Engine:
         for transition in transitions:
             evidence = None
             if transition.fired:
-                evidence = detector.explain(window.upto(before + transition.i, detector.lookback))
+                seen = window.upto(before + transition.i, detector.lookback)
+                evidence = _informed(detector.explain(seen), seen.context)
             self._record(run, track, points.key.tag, transition, evidence)
 
     def _single(
@@ -425,6 +427,16 @@ class Engine:
 
 def _moment(points: Points, i: int, index: int) -> Moment:
     return Moment(index, int(points.steps[i]), float(points.clock[i]))
+
+
+def _informed(evidence: Evidence, context: Mapping[str, Floats]) -> Evidence:
+    """Evidence with the joined values of that moment (the learning rate) as facts."""
+    known = {
+        role: f"{column[-1]:.4g}"
+        for role, column in context.items()
+        if len(column) and np.isfinite(column[-1])
+    }
+    return replace(evidence, facts={**known, **evidence.facts}) if known else evidence
 
 
 def _layered(rule: Rule) -> bool:

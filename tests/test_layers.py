@@ -52,7 +52,7 @@ FOR_THE_HOOK = {"formats.layerstats", "formats.tfrecord", "formats.wire", "forma
 
 def room(module: str) -> str:
     """``formats.event`` -> ``formats``; the package itself is ``__init__``."""
-    return module.split(".")[0] or "__init__"
+    return module.split(".", maxsplit=1)[0] or "__init__"
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:

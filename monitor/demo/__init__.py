@@ -141,7 +141,7 @@ def _follow(console: Console, logdir: Path, address: str) -> list[Alert]:
 
 def _start(stack: contextlib.ExitStack, name: str, logdir: Path) -> _Trainer:
     command = [sys.executable, "-m", "monitor.demo.trainers", name, str(logdir / name)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: S603 - our own words
     stack.callback(process.kill)
     return _Trainer(process, time.monotonic())
 
@@ -179,7 +179,7 @@ def _monitor(logdir: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "monitor", "watch", str(logdir), "--listen", "127.0.0.1:0"]
     log = logdir.parent / "monitor.log"
     with log.open("wb") as file:
-        process = subprocess.Popen([*command, "--log-format", "json"], stderr=file)
+        process = subprocess.Popen([*command, "--log-format", "json"], stderr=file)  # noqa: S603
     try:
         yield _address(process, log)
     finally:
@@ -204,7 +204,7 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
 
 
 def _alerts(address: str) -> list[Alert]:
-    with urllib.request.urlopen(f"{address}/api/v1/alerts", timeout=10) as answer:
+    with urllib.request.urlopen(f"{address}/api/v1/alerts", timeout=10) as answer:  # noqa: S310
         found = json.load(answer)
     return list(found)
 

@@ -1,8 +1,8 @@
-"""Five small trainings on real data, four of them sick: ``python -m monitor.demo.trainers NAME DIR``.
+"""Five small trainings on real data, four of them sick: ``python -m monitor.demo.trainers``.
 
-Each is an ordinary script: a network, an optimizer, TensorBoard's SummaryWriter, and the one line
-that attaches the hook. What is wrong with them is wrong for real: nothing is written that the
-training did not produce.
+Arguments: which one, and the log directory. Each is an ordinary script: a network, an optimizer,
+TensorBoard's SummaryWriter, and the one line that attaches the hook. What is wrong with them is
+wrong for real: nothing is written that the training did not produce.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Training:
     targets: Tensor
     steps: int
     batch: int = 64
-    schedule: Callable[[int], float] = lambda step: 1.0
+    schedule: Callable[[int], float] = lambda _: 1.0
     """Step -> factor of the learning rate."""
 
 
@@ -155,10 +155,10 @@ def plateau() -> Training:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
 
     def schedule(step: int) -> float:
-        return 1.0 if step < 2500 else 0.02
+        return 1.0 if step < 3000 else 0.02
 
     return Training(
-        model, optimizer, nn.L1Loss(), inputs, targets, steps=3000, batch=8, schedule=schedule
+        model, optimizer, nn.L1Loss(), inputs, targets, steps=3500, batch=128, schedule=schedule
     )
 
 

@@ -14,7 +14,29 @@ from monitor.points import OK, UNKNOWN, Curve, Evidence, Health, Verdict
 
 @dataclass(frozen=True)
 class Divergence:
-    """A loss that has climbed far above what it had reached, and stays there."""
+    """A loss that has climbed far above what it had reached, and stays there.
+
+    Sees the whole curve. Its best earlier level is the lowest median of neighbouring bins; the
+    level now is what 80 % of the last ``hold`` of the run (five points at least) lie above. Bad
+    where the rise between them is
+
+    * at least ``share`` of all that had been gained since the start,
+    * at least ``noise`` times the noise from point to point, and 1.3 times that of the usual
+      change from one level to the next, so that neither noise nor wandering counts,
+    * at least half of the highest rise since: it is not coming back;
+
+    or where it is beyond its first value by ``factor`` times that value and by 3 ``factor`` times
+    the noise (or 10 ``factor`` times that value, in any noise, if it jumped there at once).
+
+    Defaults: ``share`` 0.6, since warm restarts and cyclic rates cost up to a third of what was
+    gained; ``noise`` 6, since adversaries and games drift by up to five times their noise;
+    ``hold`` 0.1 outlasts spikes and warm-up bumps, at a tenth of the run's time; ``factor`` 30,
+    since losses without a target (value functions, critics) grow tenfold in healthy runs.
+
+    Stays quiet: spikes however high; warm-up bumps and restarts; discriminators that lose what
+    they gained within their noise; value losses that grow with the returns; a huge first step.
+    Misses: a rise within six times the noise, such as that of a very noisy loss.
+    """
 
     share: float = field(
         default=0.6,
@@ -39,7 +61,7 @@ class Divergence:
     default_match: ClassVar[Mapping[str, str]] = {"role": "train_loss"}
 
     def __post_init__(self) -> None:
-        check("share", 0 < self.share, "more than 0")
+        check("share", self.share > 0, "more than 0")
         check("factor", self.factor > 1, "more than 1")
         check("noise", self.noise > 0, "more than 0")
         check("hold", 0 < self.hold < 1, "between 0 and 1")
@@ -66,33 +88,34 @@ class Divergence:
         noise = bins.noise(slice(0, n - hold))
         rise = floor - best
         improvement = max(start - best, 0.0)
-        if rise <= self.noise * noise or rise < self.share * improvement:
-            return OK
         now = middle(mean[-hold:])
+        if self._blown_up(bins, floor, noise):
+            first = float(bins.head[0])
+            return self._bad(bins, now, first, 0, floor - first)
         top = float(levels[best_at:].max())
         swing = 1.05 * middle(np.abs(np.diff(levels)))
-        if now - best < 0.5 * (top - best) or rise < 1.3 * self.noise * swing:
+        risen = rise > self.noise * max(noise, 1.3 * swing) and rise >= self.share * improvement
+        if not risen or now - best < 0.5 * (top - best):
             return OK
         gained = (earlier < best + 0.5 * improvement).sum() * bins.per_bin
         if improvement > max(5 * noise, 3 * swing) and gained >= 8:
             return self._bad(bins, now, best, best_at * size, rise)
-        if self._blown_up(bins, floor, now, noise):
-            return self._bad(bins, now, float(bins.head[0]), 0, floor - float(bins.head[0]))
         return OK
 
-    def _blown_up(self, bins: Bins, floor: float, now: float, noise: float) -> bool:
+    def _blown_up(self, bins: Bins, floor: float, noise: float) -> bool:
         """Never better than at the start, and now beyond all measure."""
-        if bins.points < 32:
-            return False
         start = float(bins.head[0])
         rise = floor - start
-        if rise > self.factor * max(abs(start), 3 * noise):
+        if bins.points < 32 or rise <= 0 or rise <= self.factor * abs(start):
+            return False
+        if rise > 3 * self.factor * noise:
             return True
-        # Losses of games and adversaries drift far from a start near zero, too, but slowly.
-        sudden = np.flatnonzero(bins.mean > start + 0.5 * rise)[0] <= max(
-            bins.bins(16), len(bins) // 20
-        )
-        return bool(sudden) and bins.points >= 64 and rise > self.factor * abs(start)
+        # Losses of games and adversaries drift far from a start near zero, too, but neither at
+        # once nor so far.
+        if bins.points < 64 or rise <= 10 * self.factor * abs(start):
+            return False
+        jumped = int(np.flatnonzero(bins.mean > start + 0.5 * rise)[0])
+        return jumped <= max(bins.bins(16), len(bins) // 20)
 
     def _bad(self, bins: Bins, now: float, level: float, at: int, rise: float) -> Verdict:
         below = np.flatnonzero(bins.mean < level + 0.5 * rise)

@@ -14,21 +14,47 @@ from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
 
 @dataclass(frozen=True)
 class Oscillation:
-    """A loss that bounces instead of falling: the learning rate is probably too high."""
+    """A loss that bounces instead of falling: the learning rate is probably too high.
+
+    Sees the whole curve. How large the noise is says nothing, since tiny batches, adversaries and
+    games are noisy and well; what counts is its order in time. Bad in three cases:
+
+    * *alternates*: over the last half, successive points are anticorrelated by more than
+      ``alternation`` and than chance allows (5 / sqrt(points)), with swings of ``swing`` times
+      all that was gained and larger than what the half gained. White noise has correlation 0;
+      a step too long for the valley overshoots to the other side each time.
+    * *was thrown*: within the first quarter the loss was thrown above its start by ``kick``
+      times the largest excursion of the last half (and 10 times its noise), by the first
+      updates or over several points, and it has been stuck about where it started since.
+    * *swings*: over the last quarter it swings, slowly or alternating (correlation beyond
+      0.5 either way), by ``swing`` times all that was gained, above its start and back to
+      its best, at least six times, and by ``growth`` times the noise of its first points.
+
+    Defaults: ``alternation`` 0.5 is 5 standard errors at 100 points; ``swing`` 1: what was gained is
+    lost in every swing; at the edge of stability full-batch losses alternate as well, by a few
+    percent of what they gain. ``kick`` 6: rates 100 times too high gave 8 to 1000 in small
+    networks; with heavy tails and a falling loss, 4 was seen by chance. ``growth`` 5.
+    ``points`` 64, for any of it to be more than chance.
+
+    Stays quiet: minibatch noise without order in time, of any size and tail; fine-tuning about a
+    level; spikes that recover; cyclic rates (they swing by less than was gained and do not
+    pass the start); adversaries and games that wander; a catapult that then learns.
+    """
 
     alternation: float = field(
         default=0.5,
         metadata={"unit": "ratio", "doc": "how strongly successive points alternate, 0 to 1"},
     )
     swing: float = field(
-        default=0.5, metadata={"unit": "ratio", "doc": "size of the swings over the improvement"}
+        default=1.0,
+        metadata={"unit": "ratio", "doc": "size of the swings over all that was gained"},
     )
     growth: float = field(
         default=5.0,
         metadata={"unit": "ratio", "doc": "swings over the noise of the first points"},
     )
     kick: float = field(
-        default=4.0, metadata={"unit": "ratio", "doc": "first kick over all excursions since"}
+        default=6.0, metadata={"unit": "ratio", "doc": "first kick over all excursions since"}
     )
     points: int = field(
         default=64, metadata={"unit": "points", "doc": "points needed before judging"}
@@ -50,7 +76,7 @@ class Oscillation:
         bins = bins_of(curve)
         if bins.points < self.points or len(bins) < 24 or len(bins.head) < 8:
             return UNKNOWN
-        half = slice(len(bins) // 2, None)
+        half, quarter = slice(len(bins) // 2, None), slice(3 * len(bins) // 4, None)
         mean = bins.mean[half]
         level = middle(mean)
         noise = bins.noise(half)
@@ -58,7 +84,7 @@ class Oscillation:
         found = (
             self._alternates(bins, half, level, start)
             or self._kicked(bins, half, level, noise, start)
-            or self._swings(bins, half, level, start)
+            or self._swings(bins, quarter, middle(bins.mean[quarter]), start)
         )
         if found is None:
             return OK
@@ -99,16 +125,22 @@ class Oscillation:
         early = max(1, len(bins) // 4)
         at = int(np.argmax(bins.high[:early]))
         height = float(bins.high[at]) - level
-        if height <= 1e-6 * abs(level):
+        if height <= 0.2 * abs(level):
             return None
         later = max(float(bins.high[half].max()) - level, abs(start - level))
         if height < 10 * noise or height < self.kick * later:
+            return None
+        # Still coming down since the second quarter: slow, but not stuck.
+        before = bins.mean[early : half.start]
+        chance = 3 * 1.25 * noise / (len(before) * bins.per_bin) ** 0.5
+        if middle(before) - level > max(chance, 0.5 * noise):
             return None
         # The first updates threw it, or it took several steps to come down: a heavy-tailed
         # loss has lone spikes anywhere.
         excess = bins.mean[at : at + bins.bins(6)] - level
         lone = float(excess.sum()) * bins.per_bin < 1.6 * height
-        if lone and float(bins.head[:4].max()) < float(bins.high[at]):
+        first = float(bins.head[:4].max()) >= float(bins.high[at])
+        if lone and not first and height < 100 * later:
             return None
         return float(bins.high[at]), (
             f"the loss was thrown from {number(start)} up to {number(float(bins.high[at]))} by "
@@ -117,24 +149,24 @@ class Oscillation:
         )
 
     def _swings(
-        self, bins: Bins, half: slice, level: float, start: float
+        self, bins: Bins, recent: slice, level: float, start: float
     ) -> tuple[float, str] | None:
         """Swings as large as all that was gained, far larger than the noise at the start."""
-        size, rho = structure(bins, half)
+        size, rho = structure(bins, recent)
         if abs(rho) < 0.5 or bins.points < 2 * self.points:
             return None
-        mean = bins.mean[half]
+        mean = bins.mean[recent]
         best = at_quantile(bins.mean, 0.05)
         gain = max(start - best, 0.0)
         calm = calmness(bins.head)
         if 2.8 * size < self.swing * gain or size < self.growth * calm:
             return None
-        quarter = len(mean) // 2
-        if middle(mean[:quarter]) - middle(mean[-quarter:]) > 0.5 * size:
+        k = len(mean) // 2
+        if middle(mean[:k]) - middle(mean[-k:]) > 0.5 * size:
             return None
-        if at_quantile(bins.high[half], 0.9) < start + 0.5 * size:
+        if at_quantile(bins.high[recent], 0.9) < start + 0.5 * size:
             return None
-        if at_quantile(bins.low[half], 0.2) > best + size or cycles(bins, half, level) < 6:
+        if at_quantile(bins.low[recent], 0.2) > best + size or cycles(bins, recent, level) < 6:
             return None
         return size, (
             f"the loss swings by about {number(2.8 * size)} around {number(level)} up to step "
@@ -176,13 +208,13 @@ def structure(bins: Bins, part: slice) -> tuple[float, float]:
 
 
 def calmness(head: Floats) -> float:
-    """Noise of the first points, before a kick: the calmest half of what was logged first."""
+    """Noise of the first points, before a kick: the calmest recent of what was logged first."""
     first = head[: max(4, len(head) // 2)]
     return SIGMA * middle(np.abs(first - middle(first)))
 
 
 def cycles(bins: Bins, part: slice, level: float) -> int:
-    """How often the bins cross the level, half a standard deviation either way."""
+    """How often the bins cross the level, recent a standard deviation either way."""
     mean = bins.mean[part] - level
     if middle(bins.spread[part]) > float(mean.std()):
         return len(mean)  # the swings are shorter than a bin

@@ -148,19 +148,19 @@ def scales(window: Window, columns: Columns) -> Floats:
 def slopes(logs: Floats, least: int) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """Per sampled step: decades from first to last layer, Kendall's tau, whether known."""
     present = np.isfinite(logs)
+    n = logs.shape[1]
     known = present.sum(axis=1) >= least
-    # Layers without gradient are the same for long: group by those present in most samples.
-    usual = np.flatnonzero(present.mean(axis=0) >= 0.5)
-    if len(usual) < least:
-        usual = np.arange(logs.shape[1])
-    parts = np.array_split(usual, min(GROUPS, len(usual)))
+    parts = np.array_split(np.arange(n), min(GROUPS, n))
     levels = np.stack([median(logs[:, part]) for part in parts], axis=1)
-    centres = np.array([np.flatnonzero(np.isin(usual, part)).mean() for part in parts])
+    centres = np.array([part.mean() for part in parts])
     a, b = np.triu_indices(len(parts), 1)
     rises = (levels[:, b] - levels[:, a]) / (centres[b] - centres[a])
-    decades = median(rises) * (len(usual) - 1)
-    with np.errstate(invalid="ignore"):
-        tau = np.nanmean(np.sign(rises), axis=1) if rises.size else np.zeros(len(logs))
+    # Layers without gradient have no part in it: from the first one that has to the last.
+    span = n - 1 - present[:, ::-1].argmax(axis=1) - present.argmax(axis=1)
+    decades = median(rises) * span
+    pairs = np.isfinite(rises).sum(axis=1)
+    order = np.where(np.isfinite(rises), np.sign(rises), 0.0).sum(axis=1)
+    tau = order / np.maximum(pairs, 1)
     return decades, tau, known & np.isfinite(decades)
 
 
