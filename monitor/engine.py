@@ -6,35 +6,17 @@ fed and their order; only :meth:`Engine.tick` is handed the daemon's time, for s
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
 
-from monitor.alerts import (
-    BORN,
-    Alert,
-    Episode,
-    Life,
-    Moment,
-    Positions,
-    Transition,
-    advance,
-    visible,
-)
+from monitor.alerts import Alert, Moment, Positions
 from monitor.detectors.base import CurveDetector, PulseDetector, WindowDetector
-from monitor.points import (
-    LAYER_PREFIX,
-    Batch,
-    Evidence,
-    Floats,
-    Health,
-    Layers,
-    Points,
-    Pulse,
-)
+from monitor.episodes import Episodes, Track
+from monitor.heartbeat import Heartbeat
+from monitor.points import LAYER_PREFIX, Batch, Evidence, Floats, Layers, Points
 from monitor.rules.model import Rule, RuleSet
 from monitor.series import (
     ContextColumn,
@@ -47,22 +29,9 @@ from monitor.series import (
 )
 from monitor.views import RunView
 
-EPISODES_PER_RUN = 200
-"""Beyond these the oldest resolved ones are forgotten, and counted."""
 WRITERS_PER_SERIES = 16
-RECENT_GAPS = 64
 LIVENESS = "(events)"
 """The subject of alerts about silence, which belong to no tag."""
-
-
-@dataclass(slots=True)
-class _Track:
-    """One rule on one attempt of one series."""
-
-    rule: Rule
-    life: Life = BORN
-    episode: int | None = None
-    """The number of its episode, while it fires."""
 
 
 @dataclass(slots=True)
@@ -71,10 +40,15 @@ class _Attempt:
 
     ring: Ring
     curve: CurveBuilder | None
-    tracks: list[_Track]
+    windows: list[Track]
+    curves: list[Track]
     last_step: int = 0
     last_clock: float = 0.0
     layers: Layers | None = None
+
+    @property
+    def tracks(self) -> list[Track]:
+        return self.windows + self.curves
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,34 +63,21 @@ class _Plan:
     serves: tuple[str, ...]
     """Roles in which it is itself context for others."""
 
-    @property
-    def rules(self) -> tuple[Rule, ...]:
-        return self.windows + self.curves
-
 
 @dataclass(slots=True)
 class _Run:
     """What is kept of one run."""
 
     name: str
-    pulse_tracks: list[_Track]
+    episodes: Episodes
+    heartbeat: Heartbeat
+    pulses: list[Track]
     plans: dict[str, _Plan] = field(default_factory=dict)
     attempts: dict[str, dict[str, _Attempt]] = field(default_factory=dict)
     context: dict[str, dict[str, ContextColumn]] = field(default_factory=dict)
-    episodes: dict[int, Episode] = field(default_factory=dict)
-    episodes_seen: int = 0
-    forgotten: Counter[str] = field(default_factory=Counter)
-    """Per alert name: episodes that passed the limit."""
     scalars: dict[str, float] = field(default_factory=dict)
     layer_stats: dict[str, tuple[Layers, Floats]] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
-    ended: bool = False
-    events: int = 0
-    last_step: int = 0
-    last_clock: float = 0.0
-    writer_clock: dict[str, float] = field(default_factory=dict)
-    gaps: list[float] = field(default_factory=list)
-    longest_gap: float = 0.0
 
 
 class Engine:
@@ -137,8 +98,7 @@ class Engine:
         """Takes what one read of one file gave."""
         run = self._runs.get(batch.run)
         if run is None:
-            pulse = [_Track(rule) for rule in self._pulse_rules if _looks_at(rule, batch.run)]
-            run = self._runs[batch.run] = _Run(batch.run, pulse)
+            run = self._runs[batch.run] = self._new(batch.run)
         if batch.facts:
             run.facts = MappingProxyType({**run.facts, **batch.facts})
         for points in batch.points:
@@ -155,7 +115,12 @@ class Engine:
         for columns in run.context.values():
             for column in columns.values():
                 column.trim()
-        self._hear(run, batch)
+        run.heartbeat.hear(batch)
+
+    def _new(self, name: str) -> _Run:
+        rules = [rule for rule in self._pulse_rules if _looks_at(rule, name)]
+        pulses = [Track(rule, LIVENESS) for rule in rules]
+        return _Run(name, Episodes(name), Heartbeat(name), pulses)
 
     def _remember(self, run: _Run, points: Points) -> None:
         tag = points.key.tag
@@ -197,17 +162,17 @@ class Engine:
 
     def _evaluate(self, run: _Run, points: Points) -> None:
         plan = self._plan(run, points)
-        if not plan.rules:
+        if not plan.windows and not plan.curves:
             return
         stretch = Stretch(points, self._join(run, plan, points))
         attempt = self._attempt(run, plan, points)
         begin = 0
         for cut in restarts(attempt.ring.steps, points.steps):
             if cut > begin:
-                self._advance(run, plan, attempt, stretch.cut(begin, int(cut)))
+                self._advance(run, attempt, stretch.cut(begin, int(cut)))
             attempt = self._restart(run, plan, slice_points(points, int(cut), int(cut) + 1))
             begin = int(cut)
-        self._advance(run, plan, attempt, stretch.cut(begin, len(stretch)))
+        self._advance(run, attempt, stretch.cut(begin, len(stretch)))
 
     def _join(self, run: _Run, plan: _Plan, points: Points) -> Mapping[str, Floats]:
         return {
@@ -237,131 +202,61 @@ class Engine:
         begin = Moment(0, int(points.steps[0]), float(points.clock[0]))
         for writer, attempt in list(writers.items()):
             if writer == points.writer or attempt.last_clock < begin.clock:
-                self._abandon(run, attempt, begin)
+                _abandon(run, attempt, begin)
                 del writers[writer]
         while len(writers) >= WRITERS_PER_SERIES:
             oldest = min(writers, key=lambda name: writers[name].last_clock)
-            self._abandon(run, writers.pop(oldest), begin)
-        curve = CurveBuilder(points.key, begin.step) if plan.curves else None
-        tracks = [_Track(rule) for rule in plan.rules]
-        attempt = _Attempt(Ring(plan.lookback), curve, tracks, layers=points.layers)
+            _abandon(run, writers.pop(oldest), begin)
+        attempt = _Attempt(
+            ring=Ring(plan.lookback),
+            curve=CurveBuilder(points.key, begin.step) if plan.curves else None,
+            windows=[Track(rule, points.key.tag) for rule in plan.windows],
+            curves=[Track(rule, points.key.tag) for rule in plan.curves],
+            layers=points.layers,
+        )
         writers[points.writer] = attempt
         return attempt
 
-    def _abandon(self, run: _Run, attempt: _Attempt, at: Moment) -> None:
-        for track in attempt.tracks:
-            self._resolve(run, track, at)
-            track.life = BORN
-
-    def _advance(self, run: _Run, plan: _Plan, attempt: _Attempt, stretch: Stretch) -> None:
+    def _advance(self, run: _Run, attempt: _Attempt, stretch: Stretch) -> None:
         joined = attempt.ring.append(stretch)
         attempt.last_step = int(stretch.points.steps[-1])
         attempt.last_clock = float(stretch.points.clock[-1])
-        tracks = iter(attempt.tracks)
-        for rule in plan.windows:
-            self._sweep(run, next(tracks), rule, attempt.ring, joined, stretch)
-        curve_tracks = list(tracks)
+        for track in attempt.windows:
+            self._sweep(run, track, attempt.ring, joined, stretch)
         if attempt.curve is not None:
+            before = attempt.ring.count - len(stretch)
             for i, curve in attempt.curve.append(stretch):
-                moment = _moment(stretch.points, i, attempt.ring.count - len(stretch) + i)
-                for track in curve_tracks:
+                moment = _moment(stretch.points, i, before + i)
+                for track in attempt.curves:
                     detector = track.rule.detector
                     assert isinstance(detector, CurveDetector)
                     verdict = detector.judge(curve)
-                    evidence = verdict.evidence and _informed(verdict.evidence, curve.context)
-                    tag = stretch.points.key.tag
-                    self._single(run, track, tag, verdict.health, evidence, moment)
+                    if verdict.evidence is not None:
+                        informed = _informed(verdict.evidence, curve.context)
+                        verdict = replace(verdict, evidence=informed)
+                    run.episodes.move_once(track, verdict, moment)
 
     def _sweep(
-        self, run: _Run, track: _Track, rule: Rule, ring: Ring, joined: Stretch, stretch: Stretch
+        self, run: _Run, track: Track, ring: Ring, joined: Stretch, stretch: Stretch
     ) -> None:
         """One window detector over all new points at once."""
+        rule = track.rule
         detector = rule.detector
         assert isinstance(detector, WindowDetector)
         window = ring.window(joined, len(stretch), detector.lookback)
         if window.layers is not None and rule.match.chooses_layers:
             window = window.choose(rule.match.columns(window.layers))
-        health = detector(window).health
+        before = len(window.steps) - window.new
+
+        def explain(i: int) -> Evidence:
+            seen = window.upto(before + i, detector.lookback)
+            return _informed(detector.explain(seen), seen.context)
+
         points = stretch.points
         positions = Positions(ring.count - len(stretch), points.steps, points.clock)
-        life, transitions = advance(track.life, health, positions, rule.hold, rule.keep_firing_for)
-        track.life = life
-        before = len(window.steps) - window.new
-        for transition in transitions:
-            evidence = None
-            if transition.fired:
-                seen = window.upto(before + transition.i, detector.lookback)
-                evidence = _informed(detector.explain(seen), seen.context)
-            self._record(run, track, points.key.tag, transition, evidence)
-
-    def _single(
-        self,
-        run: _Run,
-        track: _Track,
-        tag: str,
-        health: Health,
-        evidence: Evidence | None,
-        moment: Moment,
-    ) -> None:
-        """One verdict of one track."""
-        positions = Positions(moment.index, np.array([moment.step]), np.array([moment.clock]))
-        verdicts = np.array([health], dtype=np.int8)
-        rule = track.rule
-        track.life, transitions = advance(
-            track.life, verdicts, positions, rule.hold, rule.keep_firing_for
-        )
-        for transition in transitions:
-            self._record(run, track, tag, transition, evidence)
-
-    def _record(
-        self,
-        run: _Run,
-        track: _Track,
-        tag: str,
-        transition: Transition,
-        evidence: Evidence | None,
-    ) -> None:
-        if not transition.fired:
-            self._resolve(run, track, transition.moment)
-            return
-        assert evidence is not None, "a bad verdict carries evidence"
-        episode = Episode(track.rule, run.name, tag, transition.since, transition.moment, evidence)
-        track.episode = run.episodes_seen
-        run.episodes[track.episode] = episode
-        run.episodes_seen += 1
-        if len(run.episodes) > EPISODES_PER_RUN:
-            over = next((n for n, e in run.episodes.items() if e.resolved is not None), None)
-            if over is not None:
-                run.forgotten[run.episodes.pop(over).rule.alert] += 1
-
-    def _resolve(self, run: _Run, track: _Track, at: Moment) -> None:
-        if track.episode is not None:
-            run.episodes[track.episode] = replace(run.episodes[track.episode], resolved=at)
-            track.episode = None
+        run.episodes.move(track, detector(window).health, positions, explain)
 
     # --- silence ------------------------------------------------------------------------
-
-    def _hear(self, run: _Run, batch: Batch) -> None:
-        """Notes when events came. Pauses count within one writer only: the days between two
-        attempts say nothing about how long a healthy run is silent.
-        """
-        heard = [points for points in batch.points if len(points.steps)]
-        run.ended = batch.ended if heard or batch.ended else run.ended
-        if not heard:
-            return
-        latest = max(heard, key=lambda points: float(points.clock[-1]))
-        if float(latest.clock[-1]) >= run.last_clock:
-            run.last_clock = float(latest.clock[-1])
-            run.last_step = int(latest.steps[-1])
-        run.events += sum(len(points.steps) for points in heard)
-        clock = np.unique(np.concatenate([points.clock for points in heard]))
-        before = run.writer_clock.get(batch.writer)
-        gaps = np.diff(clock, prepend=clock[:1] if before is None else [before])
-        gaps = gaps[gaps > 0]
-        run.writer_clock[batch.writer] = float(clock[-1])
-        if len(gaps):
-            run.longest_gap = max(run.longest_gap, float(gaps.max()))
-            run.gaps = (run.gaps + gaps[-RECENT_GAPS:].tolist())[-RECENT_GAPS:]
 
     def tick(self, now: float) -> frozenset[str]:
         """Lets the liveness detectors listen at ``now`` (seconds since the epoch).
@@ -373,24 +268,15 @@ class Engine:
         return frozenset(name for name, run in self._runs.items() if self._listen(run, now))
 
     def _listen(self, run: _Run, now: float) -> bool:
-        pulse = Pulse(
-            run=run.name,
-            events=run.events,
-            last_step=run.last_step,
-            last_wall_time=run.last_clock,
-            typical_gap=float(np.median(run.gaps)) if run.gaps else 0.0,
-            longest_gap=run.longest_gap,
-            ended=run.ended,
-        )
+        pulse = run.heartbeat.pulse()
+        moment = Moment(pulse.events, pulse.last_step, now)
         changed = False
-        for track in run.pulse_tracks:
+        for track in run.pulses:
             detector = track.rule.detector
             assert isinstance(detector, PulseDetector)
-            verdict = detector.listen(pulse, now)
-            before = track.life
-            moment = Moment(run.events, run.last_step, now)
-            self._single(run, track, LIVENESS, verdict.health, verdict.evidence, moment)
-            changed = changed or track.life.state is not before.state
+            before = track.life.state
+            run.episodes.move_once(track, detector.listen(pulse, now), moment)
+            changed = changed or track.life.state is not before
         return changed
 
     # --- looking ------------------------------------------------------------------------
@@ -405,11 +291,11 @@ class Engine:
         run = self._runs[name]
         return RunView(
             run=name,
-            last_step=run.last_step,
-            last_event=run.last_clock,
-            ended=run.ended,
-            alerts=visible(tuple(run.episodes.values()), self.rules.inhibitions),
-            forgotten=MappingProxyType(dict(run.forgotten)),
+            last_step=run.heartbeat.last_step,
+            last_event=run.heartbeat.last_clock,
+            ended=run.heartbeat.ended,
+            alerts=run.episodes.alerts(self.rules.inhibitions),
+            forgotten=run.episodes.forgotten,
             scalars=MappingProxyType(dict(run.scalars)),
             layers=MappingProxyType(dict(run.layer_stats)),
             facts=run.facts,
@@ -423,6 +309,11 @@ class Engine:
     def forget(self, name: str) -> None:
         """Drops a run; nothing happens if it was never seen."""
         self._runs.pop(name, None)
+
+
+def _abandon(run: _Run, attempt: _Attempt, at: Moment) -> None:
+    for track in attempt.tracks:
+        run.episodes.abandon(track, at)
 
 
 def _moment(points: Points, i: int, index: int) -> Moment:

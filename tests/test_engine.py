@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.engine import EPISODES_PER_RUN, Engine
+from monitor.engine import Engine
+from monitor.episodes import EPISODES_PER_RUN
 from monitor.points import OK, Batch, Evidence, Health, Points, Pulse, Verdict
 from monitor.rules import Rule, Severity, Span, Unit
 from monitor.rules.model import Inhibition
