@@ -89,9 +89,10 @@ class CurveMean:
     context: ClassVar[tuple[str, ...]] = ()
 
     def judge(self, curve: Curve) -> Verdict:
-        if len(curve.mean) < 4:
+        known = curve.mean[np.isfinite(curve.mean)]
+        if len(known) < 4:
             return UNKNOWN
-        mean = float(np.nanmean(curve.mean))
+        mean = float(np.mean(known))
         return Verdict(Health.BAD, Evidence(mean, "high")) if mean > self.limit else OK
 
 

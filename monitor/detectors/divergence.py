@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from monitor.detectors.robust import Bins, at_quantile, bins_of, check, middle, number
-from monitor.points import OK, UNKNOWN, Curve, Evidence, Health, Verdict
+from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Divergence:
     gained; ``noise`` 6, since adversaries and games drift by up to five times their noise;
     ``hold`` 0.1 outlasts spikes and warm-up bumps, at a tenth of the run's time; ``factor`` 30,
     since losses without a target (value functions, critics) grow tenfold in healthy runs.
+    ``points`` 16: five of them up and twice as many before.
 
     Stays quiet: spikes however high; warm-up bumps and restarts; discriminators that lose what
     they gained within their noise; value losses that grow with the returns; a huge first step.
@@ -91,7 +92,7 @@ class Divergence:
         now = middle(mean[-hold:])
         if self._blown_up(bins, floor, noise):
             first = float(bins.head[0])
-            return self._bad(bins, now, first, 0, floor - first)
+            return self._bad(bins, now, first, 0, floor - first, levels)
         top = float(levels[best_at:].max())
         swing = 1.05 * middle(np.abs(np.diff(levels)))
         risen = rise > self.noise * max(noise, 1.3 * swing) and rise >= self.share * improvement
@@ -99,7 +100,7 @@ class Divergence:
             return OK
         gained = (earlier < best + 0.5 * improvement).sum() * bins.per_bin
         if improvement > max(5 * noise, 3 * swing) and gained >= 8:
-            return self._bad(bins, now, best, best_at * size, rise)
+            return self._bad(bins, now, best, best_at, rise, levels)
         return OK
 
     def _blown_up(self, bins: Bins, floor: float, noise: float) -> bool:
@@ -117,12 +118,17 @@ class Divergence:
         jumped = int(np.flatnonzero(bins.mean > start + 0.5 * rise)[0])
         return jumped <= max(bins.bins(16), len(bins) // 20)
 
-    def _bad(self, bins: Bins, now: float, level: float, at: int, rise: float) -> Verdict:
-        below = np.flatnonzero(bins.mean < level + 0.5 * rise)
-        onset = int(bins.steps[min(int(below[-1]) + 1, len(bins) - 1)]) if len(below) else None
+    def _bad(
+        self, bins: Bins, now: float, level: float, at: int, rise: float, levels: Floats
+    ) -> Verdict:
+        """``at``: the position among ``levels`` of the best one, from which it rose."""
+        size = (len(bins) - 1) // len(levels)
+        high = np.flatnonzero(levels[at:] > level + 0.5 * rise)
+        onset_at = (at + int(high[0])) * size if len(high) else len(bins) - 1
+        onset = int(bins.steps[onset_at])
         seen = (
             f"the loss is about {number(now)} at step {int(bins.steps[-1])}; it had been "
-            f"{number(level)} near step {int(bins.steps[at])}, and has stayed up since step "
-            f"{onset}"
+            f"{number(level)} near step {int(bins.steps[at * size])}, and has stayed up since about "
+            f"step {onset}"
         )
         return Verdict(Health.BAD, Evidence(now, seen, onset))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.detectors.robust import check, fold, median, number, quantile
 from monitor.points import Evidence, Floats, Health, Ints, Verdicts, Window
@@ -20,8 +21,8 @@ class ExplodingGradient:
     """A gradient norm that has risen by orders of magnitude against its own past, and stays.
 
     Sees the norm in blocks of ten points. Bad where ``share`` of a block's values are above
-    ``factor`` times the earlier level, twice in a row; the level is the median of the medians
-    of the lower half of up to ``memory`` points' blocks before. Values that are not finite are
+    ``factor`` times the earlier level, twice in a row; the level is that
+    of the calmer quarter of the blocks before, up to ``memory`` points back. Values that are not finite are
     left out: fp16 training skips such steps.
 
     Defaults: ``factor`` 100: norms wander by 10 in healthy training. ``share`` 0.7: a spike
@@ -75,7 +76,7 @@ class ExplodingGradient:
         health[at[bad]] = Health.BAD
         return Verdicts(health)
 
-    def _judge(self, window: Window) -> tuple[Ints, Floats, Floats]:
+    def _judge(self, window: Window) -> tuple[Ints, Floats, NDArray[np.bool_]]:
         """Per complete block: its last index, its rise over the earlier level, loss better?"""
         skip = -window.index % BLOCK
         n = (len(window.steps) - skip) // BLOCK

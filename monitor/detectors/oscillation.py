@@ -140,7 +140,8 @@ class Oscillation:
         excess = bins.mean[at : at + bins.bins(6)] - level
         lone = float(excess.sum()) * bins.per_bin < 1.6 * height
         first = float(bins.head[:4].max()) >= float(bins.high[at])
-        if lone and not first and height < 100 * later:
+        far = height >= 100 * later and bins.points >= 4 * self.points
+        if lone and not first and not far:
             return None
         return float(bins.high[at]), (
             f"the loss was thrown from {number(start)} up to {number(float(bins.high[at]))} by "

@@ -13,6 +13,9 @@ import numpy as np
 
 from monitor.points import Curve, Floats
 
+GREATEST = 1e120
+"""Beyond this a number is as good as infinite: its square and sums of those must not overflow."""
+
 SIGMA = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
@@ -95,31 +98,16 @@ class Bins:
 
 def bins_of(curve: Curve) -> Bins:
     """The curve without its empty or infinite bins."""
-    good = np.isfinite(curve.mean)
-    rough = np.where(np.isfinite(curve.roughness), curve.roughness, 0.0)
-    spread = np.where(np.isfinite(curve.spread), curve.spread, 0.0)
-    head = curve.head[np.isfinite(curve.head)] if len(curve.head) else curve.mean[good][:16]
-    if good.all():
-        return Bins(
-            curve.per_bin,
-            curve.steps.astype(np.float64),
-            curve.mean,
-            curve.low,
-            curve.high,
-            spread,
-            rough,
-            head,
-        )
-    return Bins(
-        curve.per_bin,
-        curve.steps[good].astype(np.float64),
-        curve.mean[good],
-        curve.low[good],
-        curve.high[good],
-        spread[good],
-        rough[good],
-        head,
-    )
+    steps = curve.steps.astype(np.float64)
+    mean, low, high, head = curve.mean, curve.low, curve.high, curve.head
+    rough = np.where(curve.roughness < GREATEST, curve.roughness, 0.0)
+    spread = np.where(curve.spread < GREATEST, curve.spread, 0.0)
+    good = (np.abs(mean) < GREATEST) & (high < GREATEST) & (low > -GREATEST)
+    if not good.all():
+        steps, mean, low, high = steps[good], mean[good], low[good], high[good]
+        rough, spread = rough[good], spread[good]
+    head = head[np.abs(head) < GREATEST] if len(head) else mean[:16]
+    return Bins(curve.per_bin, steps, mean, low, high, spread, rough, head)
 
 
 def number(value: float) -> str:

@@ -1,0 +1,78 @@
+"""Series for the contract tests: one that is bad for each detector, and odd ones for all."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from monitor.detectors import DETECTORS, Detector
+from monitor.points import Floats, Layers
+
+DEPTH = 8
+CHAIN = Layers(
+    names=tuple(f"layers.{i}.weight" for i in range(DEPTH)),
+    kinds=("Linear",) * DEPTH,
+    shapes=((16, 16),) * DEPTH,
+    followed_by=tuple(f"layers.{i}.act:Sigmoid" for i in range(DEPTH - 1)) + ("",),
+)
+
+
+def default(name: str) -> Detector:
+    """The detector with its defaults."""
+    detector: Detector = DETECTORS[name]()
+    return detector
+
+
+@lru_cache(maxsize=1)
+def bad_series() -> dict[str, Floats]:
+    """For each detector that looks at values, a series on which it must speak up."""
+    rng = np.random.default_rng(5)
+    n = 800
+    t = np.arange(n) / n
+    falling = 0.4 + 1.9 * np.exp(-t / 0.1)
+    noise = rng.normal(size=n)
+    broken = falling.copy()
+    broken[400:] = np.nan
+    return {
+        "nonfinite": broken,
+        "divergence": falling + 0.03 * noise + np.where(t > 0.5, 4.0, 0.0),
+        "oscillation": 1.5 + 0.5 * (-1.0) ** np.arange(n) + 0.05 * noise,
+        "plateau": falling + 0.08 * noise,
+        "exploding_gradient": np.exp(0.3 * noise) * np.where(t > 0.5, 1e4, 1.0),
+        "vanishing_gradient": 10.0 ** (np.arange(DEPTH) - DEPTH) * np.exp(0.3 * rng.normal(size=(60, DEPTH))),
+    }
+
+
+def odd_series() -> dict[str, Floats]:
+    """What no detector may stumble over."""
+    rng = np.random.default_rng(6)
+    noise = rng.normal(size=300)
+    huge = 1e300 * (1 + 0.1 * noise)
+    mixed = noise.copy()
+    mixed[::3], mixed[1::7], mixed[2::11] = np.nan, np.inf, -np.inf
+    return {
+        "empty": np.empty(0),
+        "one": np.ones(1),
+        "two": np.arange(2.0),
+        "zeros": np.zeros(300),
+        "constant": np.full(300, 0.7),
+        "nan": np.full(300, np.nan),
+        "inf": np.full(300, np.inf),
+        "mixed": mixed,
+        "mostly nan": np.where(rng.random(300) < 0.95, np.nan, noise),
+        "huge": huge,
+        "huge, both signs": huge * np.sign(noise),
+        "tiny": 1e-300 * (2 + noise),
+        "denormal": 5e-324 * np.ones(300),
+        "up to the greatest": np.geomspace(1e-300, 1.7e308, 300),
+        "negative": -np.abs(noise),
+        "alternating to infinity": (-1.0) ** np.arange(300) * np.geomspace(1, 1e308, 300),
+    }
+
+
+def widened(series: Floats, layered: bool) -> Floats:
+    """The series for a detector of layers: a column each, shifted a little against each other."""
+    if not layered or series.ndim == 2:
+        return series
+    return np.stack([np.roll(series, i) for i in range(DEPTH)], axis=1)
