@@ -26,7 +26,7 @@ from monitor.views import RunView
 
 COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "bold red"}
 RUNS_SHOWN = 30
-ALERTS_SHOWN = 12
+LINES_PER_ALERT = 8
 REFRESH_PER_SECOND = 4
 
 
@@ -86,10 +86,15 @@ class LiveScreen:
         views = self._views
         alerts = [alert for view in views for alert in view.alerts if alert.active]
         alerts.sort(key=lambda a: (-a.rule.severity, a.fired.clock))
-        parts: list[RenderableType] = [Text(self._title, style="dim"), run_table(views)]
-        parts += [alert_text(alert) for alert in alerts[:ALERTS_SHOWN]]
-        if len(alerts) > ALERTS_SHOWN:
-            parts.append(Text(f"... and {len(alerts) - ALERTS_SHOWN} more alerts", style="dim"))
+        # The sick runs' stories come first; runs that do not fit are counted, not scrolled away.
+        height = self._console.height
+        shown = alerts[: max(1, height // (2 * LINES_PER_ALERT))]
+        rows = max(3, height - 8 - LINES_PER_ALERT * len(shown))
+        parts: list[RenderableType] = [Text(self._title, style="dim")]
+        parts += [alert_text(alert) for alert in shown]
+        if len(alerts) > len(shown):
+            parts.append(Text(f"... and {len(alerts) - len(shown)} more alerts", style="dim"))
+        parts.append(run_table(views, rows=rows))
         return Group(*parts)
 
 
@@ -106,20 +111,20 @@ def reading(console: Console) -> Progress:
     )
 
 
-def run_table(views: Sequence[RunView], now: float | None = None) -> Table:
-    """One row per run, the sick ones first."""
+def run_table(views: Sequence[RunView], now: float | None = None, rows: int = RUNS_SHOWN) -> Table:
+    """One row per run, the sick ones first; at most ``rows`` of them."""
     now = time.time() if now is None else now
-    table = Table(expand=False)
-    table.add_column("run", overflow="fold")
-    table.add_column("health", overflow="fold")
-    table.add_column("step", justify="right")
-    table.add_column("last event", justify="right")
+    table = Table(expand=True)
+    table.add_column("run", no_wrap=True, ratio=3)
+    table.add_column("health", no_wrap=True, ratio=1, min_width=8)
+    table.add_column("step", justify="right", no_wrap=True, min_width=7)
+    table.add_column("last event", justify="right", no_wrap=True, min_width=10)
     ordered = sorted(views, key=lambda view: (-_worst(view), view.run))
-    for view in ordered[:RUNS_SHOWN]:
+    for view in ordered[:rows]:
         age = Text(f"{age_text(now - view.last_event)} ago" if view.last_event else "never")
         table.add_row(Text(view.run), _health(view), str(view.last_step), age)
-    if len(ordered) > RUNS_SHOWN:
-        table.add_row(Text(f"... and {len(ordered) - RUNS_SHOWN} more", style="dim"), "", "", "")
+    if len(ordered) > rows:
+        table.add_row(Text(f"... and {len(ordered) - rows} more", style="dim"), "", "", "")
     return table
 
 
