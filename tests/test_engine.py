@@ -199,24 +199,6 @@ def test_a_run_that_ended_is_not_silent(ended: bool) -> None:
     assert bool(seen(engine)) is not ended
 
 
-def test_pauses_between_writers_do_not_count() -> None:
-    heard: list[Pulse] = []
-
-    @dataclass(frozen=True)
-    class Listener:
-        name: ClassVar[str] = "listener"
-
-        def listen(self, pulse: Pulse, now: float) -> Verdict:
-            heard.append(pulse)
-            return OK
-
-    engine = Engine(rule_set(rule(detector=Listener())))
-    engine.feed(batch(scalar_points([1.0] * 3, clock=[0.0, 1.0, 3.0], writer="a")))
-    engine.feed(batch(scalar_points([1.0] * 2, steps=[3, 4], clock=[5000.0, 5001.0], writer="b")))
-    engine.tick(5002.0)
-    assert (heard[0].longest_gap, heard[0].typical_gap, heard[0].last_step) == (2.0, 1.0, 4)
-
-
 def test_a_view_holds_what_others_may_see() -> None:
     engine = Engine(rule_set())
     engine.feed(replace(batch(scalar_points([1.0, 2.0])), facts={"optimizer": "Adam"}))
