@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from monitor.detectors.robust import Bins, at_quantile, bins_of, check, middle, number
-from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
+from monitor.points import OK, UNKNOWN, Curve, Evidence, Health, Verdict
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Divergence:
         now = middle(mean[-hold:])
         if self._blown_up(bins, floor, noise):
             first = float(bins.head[0])
-            return self._bad(bins, now, first, 0, floor - first, levels)
+            return self._bad(bins, now, first, 0, floor - first, size)
         top = float(levels[best_at:].max())
         swing = 1.05 * middle(np.abs(np.diff(levels)))
         risen = rise > self.noise * max(noise, 1.3 * swing) and rise >= self.share * improvement
@@ -100,7 +100,7 @@ class Divergence:
             return OK
         gained = (earlier < best + 0.5 * improvement).sum() * bins.per_bin
         if improvement > max(5 * noise, 3 * swing) and gained >= 8:
-            return self._bad(bins, now, best, best_at, rise, levels)
+            return self._bad(bins, now, best, best_at * size, rise, size)
         return OK
 
     def _blown_up(self, bins: Bins, floor: float, noise: float) -> bool:
@@ -119,16 +119,17 @@ class Divergence:
         return jumped <= max(bins.bins(16), len(bins) // 20)
 
     def _bad(
-        self, bins: Bins, now: float, level: float, at: int, rise: float, levels: Floats
+        self, bins: Bins, now: float, level: float, at: int, rise: float, size: int
     ) -> Verdict:
-        """``at``: the position among ``levels`` of the best one, from which it rose."""
-        size = (len(bins) - 1) // len(levels)
-        high = np.flatnonzero(levels[at:] > level + 0.5 * rise)
-        onset_at = (at + int(high[0])) * size if len(high) else len(bins) - 1
-        onset = int(bins.steps[onset_at])
+        """``at``: the first of the ``size`` bins that it rose from."""
+        above = bins.mean[at:] > level + 0.5 * rise
+        # The first time that it stayed up: one bin may be a spike.
+        run = np.convolve(above, np.ones(size), "valid") >= 0.8 * size
+        later = np.flatnonzero(run & above[: len(run)])
+        onset = int(bins.steps[at + int(later[0])]) if len(later) else int(bins.steps[-1])
         seen = (
             f"the loss is about {number(now)} at step {int(bins.steps[-1])}; it had been "
-            f"{number(level)} near step {int(bins.steps[at * size])}, and has stayed up since about "
+            f"{number(level)} near step {int(bins.steps[at])}, and has stayed up since about "
             f"step {onset}"
         )
         return Verdict(Health.BAD, Evidence(now, seen, onset))

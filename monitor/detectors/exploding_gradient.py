@@ -21,9 +21,9 @@ class ExplodingGradient:
     """A gradient norm that has risen by orders of magnitude against its own past, and stays.
 
     Sees the norm in blocks of ten points. Bad where ``share`` of a block's values are above
-    ``factor`` times the earlier level, twice in a row; the level is that
-    of the calmer quarter of the blocks before, up to ``memory`` points back. Values that are not finite are
-    left out: fp16 training skips such steps.
+    ``factor`` times the earlier level, twice in a row; the level is the lower quartile of the
+    medians of the blocks before, up to ``memory`` points back. Values that are not finite are left
+    out: fp16 training skips such steps.
 
     Defaults: ``factor`` 100: norms wander by 10 in healthy training. ``share`` 0.7: a spike
     however high is one value of ten. ``memory`` 1000 points, so that a slow rise counts and the
@@ -66,6 +66,9 @@ class ExplodingGradient:
     def __call__(self, window: Window) -> Verdicts:
         """Verdicts at the ends of blocks, UNKNOWN between them."""
         health = np.full(window.new, Health.UNKNOWN, np.int8)
+        after = (window.index + len(window.steps)) % BLOCK
+        if after >= window.new:  # no block ends here: most live reads
+            return Verdicts(health)
         ends, ratio, better = self._judge(window)
         at = ends - (len(window.steps) - window.new)
         inside = at >= 0

@@ -30,8 +30,8 @@ class Oscillation:
       0.5 either way), by ``swing`` times all that was gained, above its start and back to
       its best, at least six times, and by ``growth`` times the noise of its first points.
 
-    Defaults: ``alternation`` 0.5 is 5 standard errors at 100 points; ``swing`` 1: what was gained is
-    lost in every swing; at the edge of stability full-batch losses alternate as well, by a few
+    Defaults: ``alternation`` 0.5 is 5 standard errors at 100 points; ``swing`` 1: what was gained
+    is lost in every swing; at the edge of stability full-batch losses alternate as well, by a few
     percent of what they gain. ``kick`` 6: rates 100 times too high gave 8 to 1000 in small
     networks; with heavy tails and a falling loss, 4 was seen by chance. ``growth`` 5.
     ``points`` 64, for any of it to be more than chance.
@@ -191,9 +191,7 @@ def structure(bins: Bins, part: slice) -> tuple[float, float]:
     if not n:
         return 0.0, 0.0
     shape = (n, group)
-    mean, spread, rough = (
-        a[len(a) - n * group :].reshape(shape) for a in (mean, spread, rough)
-    )
+    mean, spread, rough = (a[len(a) - n * group :].reshape(shape) for a in (mean, spread, rough))
     count = group * bins.per_bin
     inside = (spread * spread).mean(axis=1) + mean.var(axis=1)
     variance = inside * count / (count - 1)

@@ -19,15 +19,16 @@ class Plateau:
 
     Sees the whole curve. Its last ``flat`` (a share of the run so far) is cut into three; the
     medians of the first and the last third may differ by no more than chance (2.8 standard
-    errors) and by ``drift`` of the improvement since the start (of three times the loss, if that is less),
-    the middle third may not hang below them, and the standard error must be small enough to
-    tell. What is left must be noise of at least ``noise`` of that improvement
+    errors) and by ``drift`` of the improvement since the start (of three times the loss, if that
+    is less), the middle third may not hang below them, and the standard error must be small
+    enough to tell. What is left must be noise of at least ``noise`` of that improvement
     from point to point: a loss that bounces along the bottom of its ditch is what a lower
     learning rate helps.
 
     Defaults: ``flat`` 0.5: half of the run was for nothing. ``drift`` 0.01: what another half run
     would bring. ``noise`` 0.01: losses at a floor showed 0.02 to 0.2, the plateau at ln 10 less.
-    ``decayed`` 0.5: a cosine is there at half time. ``points`` 20, for losses logged once per epoch.
+    ``decayed`` 0.5: a cosine is there at half time. ``points`` 20, for losses logged once per
+    epoch.
 
     Stays quiet: while the learning rate (role ``learning_rate``) is below ``decayed`` of its
     greatest value, or changed during the flat part: the remedy has been tried; converged within
@@ -76,7 +77,7 @@ class Plateau:
         tail = bins.mean[begin:]
         third = len(tail) // 3
         now = middle(tail)
-        start = middle(bins.mean[:3])
+        start = float(bins.head[:3].max())
         gain = start - now
         noise = bins.noise(slice(begin, n))
         if gain < 3 * noise or gain <= 0 or noise < self.noise * gain:

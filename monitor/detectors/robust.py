@@ -23,7 +23,7 @@ SIGMA = 1.4826
 def quantile(values: Floats, q: float) -> Floats:
     """Along the last axis, skipping NaN; the nearest of the values, NaN if there is none."""
     ordered = np.sort(values, axis=-1)  # NaN last
-    known = (ordered == ordered).sum(axis=-1)
+    known = np.count_nonzero(~np.isnan(ordered), axis=-1)
     at = np.maximum(np.rint(q * (known - 1)), 0).astype(np.intp)
     result: Floats = np.take_along_axis(ordered, at[..., None], axis=-1)[..., 0]
     return result
@@ -32,7 +32,7 @@ def quantile(values: Floats, q: float) -> Floats:
 def median(values: Floats) -> Floats:
     """Along the last axis, skipping NaN; the mean of the two middle values; NaN if none."""
     ordered = np.sort(values, axis=-1)
-    known = (ordered == ordered).sum(axis=-1)
+    known = np.count_nonzero(~np.isnan(ordered), axis=-1)
     low = np.maximum((known - 1) // 2, 0)[..., None]
     high = np.maximum(known // 2, 0)[..., None]
     high = np.minimum(high, np.maximum(known - 1, 0)[..., None])
@@ -106,8 +106,10 @@ def bins_of(curve: Curve) -> Bins:
     if not good.all():
         steps, mean, low, high = steps[good], mean[good], low[good], high[good]
         rough, spread = rough[good], spread[good]
-    head = head[np.abs(head) < GREATEST] if len(head) else mean[:16]
-    return Bins(curve.per_bin, steps, mean, low, high, spread, rough, head)
+    head = head[np.abs(head) < GREATEST]
+    return Bins(
+        curve.per_bin, steps, mean, low, high, spread, rough, head if len(head) else mean[:16]
+    )
 
 
 def number(value: float) -> str:

@@ -42,7 +42,9 @@ def follow(
 ) -> list[Verdict]:
     """All verdicts on the series, bad ones with their evidence; ``cuts``: where reads end."""
     points = points_of(values, steps, layers)
-    known = {role: (context or {}).get(role, np.full(len(values), np.nan)) for role in detector.context}
+    known = {
+        role: (context or {}).get(role, np.full(len(values), np.nan)) for role in detector.context
+    }
     stretch = Stretch(points, known)
     edges = [0, *sorted({c for c in cuts if 0 < c < len(values)}), len(values)]
     parts = [(a, stretch.cut(a, b)) for a, b in itertools.pairwise(edges) if b > a]

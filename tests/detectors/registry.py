@@ -14,7 +14,7 @@ CHAIN = Layers(
     names=tuple(f"layers.{i}.weight" for i in range(DEPTH)),
     kinds=("Linear",) * DEPTH,
     shapes=((16, 16),) * DEPTH,
-    followed_by=tuple(f"layers.{i}.act:Sigmoid" for i in range(DEPTH - 1)) + ("",),
+    followed_by=(*(f"layers.{i}.act:Sigmoid" for i in range(DEPTH - 1)), ""),
 )
 
 
@@ -40,7 +40,8 @@ def bad_series() -> dict[str, Floats]:
         "oscillation": 1.5 + 0.5 * (-1.0) ** np.arange(n) + 0.05 * noise,
         "plateau": falling + 0.08 * noise,
         "exploding_gradient": np.exp(0.3 * noise) * np.where(t > 0.5, 1e4, 1.0),
-        "vanishing_gradient": 10.0 ** (np.arange(DEPTH) - DEPTH) * np.exp(0.3 * rng.normal(size=(60, DEPTH))),
+        "vanishing_gradient": 10.0 ** (np.arange(DEPTH) - DEPTH)
+        * np.exp(0.3 * rng.normal(size=(60, DEPTH))),
     }
 
 

@@ -40,20 +40,31 @@ class Scenario:
 
     def scaled(self, factor: float, shift: float = 0.0) -> Scenario:
         """The same run in other units."""
-        return replace(self, name=f"{self.name}*{factor:g}{shift:+g}", loss=self.loss * factor + shift)
+        return replace(
+            self, name=f"{self.name}*{factor:g}{shift:+g}", loss=self.loss * factor + shift
+        )
 
 
 Curve = Callable[[Generator, int], Floats]
 
 
-def falling(rng: Generator, n: int, start: float = 2.3, floor: float = 0.2, rate: float = 8.0) -> Floats:
+def falling(
+    rng: Generator, n: int, start: float = 2.3, floor: float = 0.2, rate: float = 8.0
+) -> Floats:
     """A power law with noise in proportion to the loss, still improving at the end."""
     t = np.arange(n) / n
     level = floor + (start - floor) / (1 + rate * t * 4) ** 0.6
     return level * (1 + 0.05 * rng.normal(size=n))
 
 
-def exponential(rng: Generator, n: int, start: float = 2.3, floor: float = 0.4, tau: float = 0.1, noise: float = 0.05) -> Floats:
+def exponential(
+    rng: Generator,
+    n: int,
+    start: float = 2.3,
+    floor: float = 0.4,
+    tau: float = 0.1,
+    noise: float = 0.05,
+) -> Floats:
     t = np.arange(n) / n
     return floor + (start - floor) * np.exp(-t / tau) + noise * rng.normal(size=n)
 
@@ -64,7 +75,8 @@ def cosine_lr(n: int) -> Floats:
 
 def _noise_levels(rng: Generator, level: Floats, low: float, high: float, lr: Floats) -> Floats:
     """Noise that shrinks with the learning rate, as that of SGD does."""
-    return level + (low + high * lr / lr.max()) * rng.normal(size=len(level))
+    result: Floats = level + (low + high * lr / lr.max()) * rng.normal(size=len(level))
+    return result
 
 
 def healthy(seed: int, n: int) -> Iterator[Scenario]:
@@ -73,7 +85,9 @@ def healthy(seed: int, n: int) -> Iterator[Scenario]:
     t = np.arange(n) / n
     one = np.ones(n)
 
-    def quiet(name: str, loss: Floats, lr: Floats | None = None, also: tuple[str, ...] = ()) -> Scenario:
+    def quiet(
+        name: str, loss: Floats, lr: Floats | None = None, also: tuple[str, ...] = ()
+    ) -> Scenario:
         return Scenario(f"{name}/{n}/{seed}", loss, lr=lr, also=frozenset(also))
 
     yield quiet("power law", falling(rng, n))
@@ -81,22 +95,39 @@ def healthy(seed: int, n: int) -> Iterator[Scenario]:
     lr = cosine_lr(n)
     floor = 0.3 + 0.4 * lr / lr.max()
     yield quiet("cosine", _noise_levels(rng, floor + 1.6 * np.exp(-t / 0.08), 0.01, 0.1, lr), lr)
-    yield quiet("cosine, lr unknown", _noise_levels(rng, floor + 1.6 * np.exp(-t / 0.08), 0.01, 0.1, lr))
+    yield quiet(
+        "cosine, lr unknown", _noise_levels(rng, floor + 1.6 * np.exp(-t / 0.08), 0.01, 0.1, lr)
+    )
     for known in (True, False):
         lr = np.where(t < 0.4, 1e-3, np.where(t < 0.7, 1e-4, 1e-5))
         level = np.where(t < 0.4, 0.5, np.where(t < 0.7, 0.3, 0.28)) + 1.8 * np.exp(-t / 0.12)
         loss = _noise_levels(rng, level, 0.01, 0.06, lr)
-        yield quiet("step decay" if known else "step decay, lr unknown", loss, lr if known else None, () if known else ("plateau",))
+        yield quiet(
+            "step decay" if known else "step decay, lr unknown",
+            loss,
+            lr if known else None,
+            () if known else ("plateau",),
+        )
     warm = np.minimum(1, t / 0.05)
     bump = 1.2 * np.exp(-(((t - 0.04) / 0.02) ** 2))
-    yield quiet("warm-up bump", 0.5 + 9.5 / (1 + 20 * t) + bump + 0.1 * rng.normal(size=n), 1e-3 * warm)
+    yield quiet(
+        "warm-up bump", 0.5 + 9.5 / (1 + 20 * t) + bump + 0.1 * rng.normal(size=n), 1e-3 * warm
+    )
     cycle = np.abs(((t * 5) % 1) * 2 - 1)
     lr = 1e-3 * (0.1 + 0.9 * cycle)
-    yield quiet("cyclic lr", 0.3 + 2 * np.exp(-t / 0.15) + 0.35 * cycle + 0.05 * rng.normal(size=n), lr)
-    yield quiet("cyclic lr, unknown", 0.3 + 2 * np.exp(-t / 0.15) + 0.35 * cycle + 0.05 * rng.normal(size=n))
+    yield quiet(
+        "cyclic lr", 0.3 + 2 * np.exp(-t / 0.15) + 0.35 * cycle + 0.05 * rng.normal(size=n), lr
+    )
+    yield quiet(
+        "cyclic lr, unknown", 0.3 + 2 * np.exp(-t / 0.15) + 0.35 * cycle + 0.05 * rng.normal(size=n)
+    )
     saw = (t * 4) % 1
     lr = 1e-3 * 0.5 * (1 + np.cos(np.pi * saw))
-    yield quiet("warm restarts", 0.2 + 0.5 * (1 - saw) * (t > 0.25) + 2 * np.exp(-t / 0.1) + 0.05 * rng.normal(size=n), lr)
+    yield quiet(
+        "warm restarts",
+        0.2 + 0.5 * (1 - saw) * (t > 0.25) + 2 * np.exp(-t / 0.1) + 0.05 * rng.normal(size=n),
+        lr,
+    )
     yield quiet("tiny batches", falling(rng, n) * np.exp(0.8 * rng.normal(size=n)))
     yield quiet("tiny batches, gamma", falling(rng, n) * rng.gamma(1.0, 1.0, size=n))
     spikes = (rng.random(n) < 0.01) * np.exp(2 + 1.5 * rng.normal(size=n))
@@ -113,18 +144,31 @@ def healthy(seed: int, n: int) -> Iterator[Scenario]:
     yield quiet("white noise about a level (fine-tuning)", 1.2 + 0.15 * rng.normal(size=n))
     yield quiet("fine-tuning, a little progress", 1.2 - 0.1 * t + 0.15 * rng.normal(size=n))
     yield quiet("fine-tuning, skewed noise", 0.3 * np.exp(0.6 * rng.normal(size=n)) * (1 - 0.2 * t))
-    yield quiet("fine-tuning, fast small gain", 1.2 - 0.15 * (1 - np.exp(-t / 0.03)) + 0.1 * rng.normal(size=n), cosine_lr(n))
+    yield quiet(
+        "fine-tuning, fast small gain",
+        1.2 - 0.15 * (1 - np.exp(-t / 0.03)) + 0.1 * rng.normal(size=n),
+        cosine_lr(n),
+    )
     yield quiet("linear descent", 3 - 2 * t + 0.02 * rng.normal(size=n))
     yield quiet("linear descent, smooth", 3 - 2 * t)
     yield quiet("converged near zero", 2.3 * np.exp(-t / 0.04) + 1e-4 * np.abs(rng.normal(size=n)))
     yield quiet("converged to rounding", np.maximum(2.3 * np.exp(-t / 0.03), 1e-7 * rng.random(n)))
     lr = cosine_lr(n)
-    yield quiet("label smoothing, cosine", 0.9 + 1.4 * np.exp(-t / 0.1) + 0.02 * rng.normal(size=n) * lr / lr.max(), lr)
+    yield quiet(
+        "label smoothing, cosine",
+        0.9 + 1.4 * np.exp(-t / 0.1) + 0.02 * rng.normal(size=n) * lr / lr.max(),
+        lr,
+    )
     yield quiet("negative loss", -3 + falling(rng, n))
     yield quiet("negative loss, falling without end", -5 * t**0.5 + 0.1 * rng.normal(size=n))
     d = 1.39 - 0.8 * np.exp(-(((np.log10(t + 1e-3) + 1.5) / 0.5) ** 2)) + 0.15 * rng.normal(size=n)
     yield quiet("GAN discriminator", d, also=("plateau",))
-    g = 0.7 + 2.5 * (1 - np.exp(-t / 0.1)) + walk(rng, n, 0.4) + (0.3 + 0.4 * t) * rng.normal(size=n)
+    g = (
+        0.7
+        + 2.5 * (1 - np.exp(-t / 0.1))
+        + walk(rng, n, 0.4)
+        + (0.3 + 0.4 * t) * rng.normal(size=n)
+    )
     yield quiet("GAN generator", g)
     wgan = -0.1 - 30 * t * (1 - 0.6 * t) + walk(rng, n, 2.0) + 1.5 * rng.normal(size=n)
     yield quiet("WGAN critic", wgan)
@@ -136,9 +180,20 @@ def healthy(seed: int, n: int) -> Iterator[Scenario]:
     burst = np.where(rng.random(n) < 0.1, np.exp(1.5 * rng.normal(size=n) + 1), 0.1 * rng.random(n))
     yield quiet("RL bursts", burst)
     yield quiet("random walk", 5 + walk(rng, n, 1.0))
-    kl = 3 * np.exp(-t / 0.03) + 1 + 0.8 * np.clip(t / 0.3, 0, 1) - 0.2 * t + 0.03 * rng.normal(size=n)
+    kl = (
+        3 * np.exp(-t / 0.03)
+        + 1
+        + 0.8 * np.clip(t / 0.3, 0, 1)
+        - 0.2 * t
+        + 0.03 * rng.normal(size=n)
+    )
     yield quiet("KL annealing", kl)
-    curriculum = 0.5 + 2 * np.exp(-t / 0.05) + 0.5 * np.floor(t * 4) * np.exp(-((t * 4) % 1) / 0.2) + 0.03 * rng.normal(size=n)
+    curriculum = (
+        0.5
+        + 2 * np.exp(-t / 0.05)
+        + 0.5 * np.floor(t * 4) * np.exp(-((t * 4) % 1) / 0.2)
+        + 0.03 * rng.normal(size=n)
+    )
     yield quiet("curriculum", curriculum, also=())
     huge = 1e5 * np.exp(-np.arange(n) / 4) + falling(rng, n)
     yield quiet("huge first steps", huge)
@@ -153,7 +208,7 @@ def healthy(seed: int, n: int) -> Iterator[Scenario]:
     yield quiet("autocorrelated noise about a level", 1 + 0.1 * ar)
     nans = falling(rng, n)
     nans[rng.random(n) < 0.05] = np.nan
-    yield quiet("nan inside", nans)
+    yield quiet("nan inside", nans, also=("nonfinite",))
 
 
 def math_ln10(rng: Generator, n: int, until: float) -> Floats:
@@ -173,7 +228,8 @@ def ar1(rng: Generator, n: int, phi: float) -> Floats:
 
 
 def walk(rng: Generator, n: int, total: float) -> Floats:
-    return np.cumsum(rng.normal(size=n)) * total / np.sqrt(n)
+    result: Floats = np.cumsum(rng.normal(size=n)) * total / np.sqrt(n)
+    return result
 
 
 def faulty(seed: int, n: int) -> Iterator[Scenario]:
@@ -182,7 +238,9 @@ def faulty(seed: int, n: int) -> Iterator[Scenario]:
     t = np.arange(n) / n
     i = np.arange(n)
 
-    def sick(name: str, loss: Floats, *faults: str, also: tuple[str, ...] = (), lr: Floats | None = None) -> Scenario:
+    def sick(
+        name: str, loss: Floats, *faults: str, also: tuple[str, ...] = (), lr: Floats | None = None
+    ) -> Scenario:
         return Scenario(f"{name}/{n}/{seed}", loss, frozenset(faults), frozenset(also), lr=lr)
 
     both = ("divergence", "oscillation")
@@ -190,33 +248,88 @@ def faulty(seed: int, n: int) -> Iterator[Scenario]:
     flat = ("plateau",)
     good = falling(rng, n)
     after = np.clip(t - 0.5, 0, None)
-    yield sick("exponential divergence after good training", good + np.where(t > 0.5, 0.01 * np.expm1(after * 40), 0), "divergence", also=flat)
-    yield sick("exponential divergence from the start", 2.3 * np.exp(np.minimum(t * 30, 25)) * (1 + 0.05 * rng.normal(size=n)), "divergence")
-    yield sick("divergence to a level", good + np.where(t > 0.6, 4.0, 0) * (1 + 0.2 * rng.normal(size=n)), "divergence", also=flat)
-    yield sick("collapse to chance", np.where(t < 0.6, good, 2.303 + 0.01 * rng.normal(size=n)), "divergence", also=("plateau",))
+    yield sick(
+        "exponential divergence after good training",
+        good + np.where(t > 0.5, 0.01 * np.expm1(after * 40), 0),
+        "divergence",
+        also=flat,
+    )
+    yield sick(
+        "exponential divergence from the start",
+        2.3 * np.exp(np.minimum(t * 30, 25)) * (1 + 0.05 * rng.normal(size=n)),
+        "divergence",
+    )
+    yield sick(
+        "divergence to a level",
+        good + np.where(t > 0.6, 4.0, 0) * (1 + 0.2 * rng.normal(size=n)),
+        "divergence",
+        also=flat,
+    )
+    yield sick(
+        "collapse to chance",
+        np.where(t < 0.6, good, 2.303 + 0.01 * rng.normal(size=n)),
+        "divergence",
+        also=("plateau",),
+    )
     yield sick("gradual divergence", good + np.clip(t - 0.3, 0, None) * 5, "divergence", also=flat)
-    yield sick("gradual divergence, noisy", (good + np.clip(t - 0.4, 0, None) * 6) * (1 + 0.15 * rng.normal(size=n)), "divergence", also=flat)
-    yield sick("gradual divergence of a negative loss", -8 + good + np.clip(t - 0.4, 0, None) * 6, "divergence", also=flat)
-    yield sick("divergence of a tiny loss", 1e-6 * (good + np.where(t > 0.5, 3.0, 0)), "divergence", also=flat)
+    yield sick(
+        "gradual divergence, noisy",
+        (good + np.clip(t - 0.4, 0, None) * 6) * (1 + 0.15 * rng.normal(size=n)),
+        "divergence",
+        also=flat,
+    )
+    yield sick(
+        "gradual divergence of a negative loss",
+        -8 + good + np.clip(t - 0.4, 0, None) * 6,
+        "divergence",
+        also=flat,
+    )
+    yield sick(
+        "divergence of a tiny loss",
+        1e-6 * (good + np.where(t > 0.5, 3.0, 0)),
+        "divergence",
+        also=flat,
+    )
     ramp = good + np.where(t > 0.5, 5 * np.minimum(1, (t - 0.5) / 0.1), 0)
-    yield sick("divergence with spikes", ramp + (rng.random(n) < 0.03) * 10, "divergence", also=flat)
+    yield sick(
+        "divergence with spikes", ramp + (rng.random(n) < 0.03) * 10, "divergence", also=flat
+    )
     yield sick("period two", 1.5 + 0.5 * (-1.0) ** i + 0.05 * rng.normal(size=n), "oscillation")
-    yield sick("period two, growing", 1.0 + 1.0 * np.exp(-t / 0.1) + 0.02 * np.exp(4 * t) * (-1.0) ** i, *both)
-    yield sick("period two after good training", good + np.where(t > 0.4, 0.9, 0) * (1 + (-1.0) ** i) / 1.0 + 0.02 * rng.normal(size=n), *both)
+    yield sick(
+        "period two, growing",
+        1.0 + 1.0 * np.exp(-t / 0.1) + 0.02 * np.exp(4 * t) * (-1.0) ** i,
+        *both,
+    )
+    yield sick(
+        "period two after good training",
+        good + np.where(t > 0.4, 0.9, 0) * (1 + (-1.0) ** i) / 1.0 + 0.02 * rng.normal(size=n),
+        *both,
+    )
     slow = 0.4 + 1.9 * np.exp(-t / 0.1) + 0.03 * rng.normal(size=n)
     swing = 0.02 * np.exp(5.0 * t) * (1 + np.sin(2 * np.pi * i / 16))
     yield sick("slow growing oscillation", slow + swing, *both, also=flat)
     kicks = np.zeros(n)
     for at in rng.integers(3, n, max(6, n // 30)):
         kicks[at:] += np.exp(1.5 + rng.normal()) * np.exp(-np.arange(n - at) / 6)
-    yield sick("kicked above the start again and again", 2.303 + 0.02 * np.abs(rng.normal(size=n)) + kicks, *both)
+    yield sick(
+        "kicked above the start again and again",
+        2.303 + 0.02 * np.abs(rng.normal(size=n)) + kicks,
+        *both,
+    )
     level = 0.5 + 1.8 * np.exp(-t / 0.08)
     lr = np.full(n, 1e-3)
     yield sick("noise floor at constant lr", level + 0.08 * rng.normal(size=n), "plateau", lr=lr)
     yield sick("noise floor, lr unknown", level * (1 + 0.15 * rng.normal(size=n)), "plateau")
     tail = np.where(t < 0.85, level, level - 0.2)
-    yield sick("noise floor, tail decay at last", tail + 0.08 * rng.normal(size=n), "plateau", lr=np.where(t < 0.85, 1e-3, 1e-4))
-    yield sick("noise floor of a negative loss", -5 + level + 0.08 * rng.normal(size=n), "plateau", lr=lr)
+    yield sick(
+        "noise floor, tail decay at last",
+        tail + 0.08 * rng.normal(size=n),
+        "plateau",
+        lr=np.where(t < 0.85, 1e-3, 1e-4),
+    )
+    yield sick(
+        "noise floor of a negative loss", -5 + level + 0.08 * rng.normal(size=n), "plateau", lr=lr
+    )
 
 
 def synthetic(seeds: range = range(2)) -> Iterator[Scenario]:
@@ -227,7 +340,9 @@ def synthetic(seeds: range = range(2)) -> Iterator[Scenario]:
                 yield from make(seed, n)
         for make in (healthy, faulty):
             for scenario in make(seed + 100, 4000):
-                if not any(word in scenario.name for word in ("period", "edge", "slow growing", "kicked")):
+                if not any(
+                    word in scenario.name for word in ("period", "edge", "slow growing", "kicked")
+                ):
                     yield scenario.every(50)
                 if scenario.name.split("/")[0] in EPOCH_ABLE:
                     yield scenario.epochs(20)
@@ -235,8 +350,20 @@ def synthetic(seeds: range = range(2)) -> Iterator[Scenario]:
 
 
 EPOCH_ABLE = {
-    "power law", "cosine", "warm-up bump", "tiny batches", "linear descent", "negative loss",
-    "label smoothing, cosine", "converged near zero", "white noise about a level (fine-tuning)",
-    "GAN discriminator", "GAN generator", "WGAN critic", "divergence to a level", "collapse to chance",
-    "gradual divergence", "step decay",
+    "power law",
+    "cosine",
+    "warm-up bump",
+    "tiny batches",
+    "linear descent",
+    "negative loss",
+    "label smoothing, cosine",
+    "converged near zero",
+    "white noise about a level (fine-tuning)",
+    "GAN discriminator",
+    "GAN generator",
+    "WGAN critic",
+    "divergence to a level",
+    "collapse to chance",
+    "gradual divergence",
+    "step decay",
 }

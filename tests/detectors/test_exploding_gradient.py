@@ -1,0 +1,75 @@
+"""Gradient norms that rise and stay, against those that spike, wander or were always large."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monitor.detectors.exploding_gradient import BLOCK, ExplodingGradient
+from monitor.points import Floats, Health
+from tests.detectors.following import first_bad, follow, healths
+
+N = 1500
+
+
+def noise(seed: int, sigma: float = 0.5) -> Floats:
+    result: Floats = np.exp(sigma * np.random.default_rng(seed).normal(size=N))
+    return result
+
+
+def fires(values: Floats, loss: Floats | None = None) -> bool:
+    context = None if loss is None else {"train_loss": loss}
+    return first_bad(follow(ExplodingGradient(), values, context=context)) is not None
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_a_rise_by_orders_of_magnitude_that_stays(seed: int, scale: float) -> None:
+    t = np.arange(N)
+    assert fires(scale * noise(seed) * np.where(t > 700, 1e4, 1.0))
+    assert fires(scale * noise(seed) * np.exp(np.maximum(t - 700, 0) * 0.05))
+    assert fires(scale * noise(seed) * 10 ** np.clip((t - 400) / 200, 0, 4))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_look_alikes_stay_quiet(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    t = np.arange(N)
+    spikes = np.where(rng.random(N) < 0.02, 10.0 ** rng.uniform(2, 6, N), 1.0)
+    assert not fires(noise(seed) * spikes)
+    skipped = noise(seed)
+    skipped[rng.random(N) < 0.05] = np.inf
+    skipped[5:8] = np.inf
+    assert not fires(skipped)
+    assert not fires(1e6 * noise(seed))
+    assert not fires(noise(seed, 1.5))
+    assert not fires(noise(seed) * np.exp(-t / 100) + 1e-3)
+    assert not fires(noise(seed) * (1 + t / 50))
+    assert not fires(noise(seed) * np.where((t > 500) & (t < 508), 1e5, 1.0))
+
+
+def test_a_plateau_that_breaks_is_good_news() -> None:
+    t = np.arange(N)
+    norm = noise(0) * np.where(t > 700, 1.0, 1e-3)
+    loss = np.where(t > 700, 2.3 * np.exp(-(t - 700) / 300), 2.3) + 0.001 * noise(1)
+    assert fires(norm)
+    assert not fires(norm, loss)
+    assert fires(norm, np.where(t > 700, 5.0, 2.3))
+
+
+def test_verdicts_come_at_the_end_of_blocks() -> None:
+    found = healths(follow(ExplodingGradient(), noise(0)[:200]))
+    known = np.flatnonzero(found != Health.UNKNOWN)
+    assert len(known)
+    assert ((known + 1) % BLOCK == 0).all()
+
+
+def test_evidence_gives_levels_and_the_onset() -> None:
+    values = noise(0) * np.where(np.arange(N) >= 700, 1e4, 1.0)
+    bad = first_bad(follow(ExplodingGradient(), values))
+    assert bad is not None
+    assert bad.at <= 719
+    assert bad.evidence is not None
+    assert 1e3 < bad.evidence.value < 1e5
+    assert bad.evidence.onset_step is not None
+    assert abs(bad.evidence.onset_step - 700) <= 1

@@ -1,0 +1,69 @@
+"""Oscillation: order in time, not noise. Recall is in test_scenarios."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monitor.detectors.oscillation import Oscillation
+from monitor.points import Floats
+from tests.detectors.following import Verdict, first_bad, follow
+from tests.detectors.training import Recipe, train
+
+RNG = np.random.default_rng(0)
+NOISE = RNG.normal(size=2000)
+T = np.arange(2000)
+
+
+def judged(values: Floats, lr: float = np.nan) -> Verdict | None:
+    return first_bad(
+        follow(Oscillation(), values, context={"learning_rate": np.full(len(values), lr)})
+    )
+
+
+def test_alternation_is_named_with_the_learning_rate() -> None:
+    bad = judged(1.5 + 0.5 * (-1.0) ** T + 0.1 * NOISE, lr=0.3)
+    assert bad is not None
+    assert bad.evidence is not None
+    assert "alternates" in bad.evidence.seen
+    assert "the learning rate is 0.3" in bad.evidence.seen
+    assert bad.evidence.facts == {"learning_rate": "0.3"}
+
+
+@pytest.mark.parametrize("n", [100, 500, 2000])
+@pytest.mark.parametrize("sigma", [0.01, 0.3, 3.0])
+def test_the_same_values_in_random_order_are_none(n: int, sigma: float) -> None:
+    values = 1.5 + sigma * NOISE[:n]
+    assert judged(values) is None
+    assert judged(RNG.permutation(1.5 + 0.5 * (-1.0) ** T[:n])) is None
+
+
+def test_thrown_and_stuck() -> None:
+    values = 2.3 + 0.05 * NOISE[:500]
+    values[1:8] += 30 * 0.5 ** np.arange(7)
+    bad = judged(values)
+    assert bad is not None
+    assert bad.evidence is not None
+    assert "thrown" in bad.evidence.seen
+    learns = values * np.exp(-T[:500] / 100)
+    assert judged(learns) is None
+
+
+def test_swings_above_the_start() -> None:
+    swing = np.where(T > 500, 2.0 * (1 + np.sin(T / 3.0)), 0.0)
+    bad = judged(1.0 + np.exp(-T / 100) + swing + 0.02 * NOISE)
+    assert bad is not None
+    assert bad.evidence is not None
+    assert "swings" in bad.evidence.seen
+
+
+def test_small_swings_about_a_falling_loss_are_the_edge_of_stability() -> None:
+    assert judged(0.1 + 2.2 / (1 + T / 50) + 0.03 * (-1.0) ** T) is None
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_adam_three_hundred_times_too_fast(seed: int) -> None:
+    log = train(Recipe(lr=0.3, seed=seed, steps=150))
+    assert judged(log.loss) is not None
+    well = train(Recipe(lr=1e-3, seed=seed, steps=150))
+    assert judged(well.loss) is None
