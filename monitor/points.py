@@ -187,10 +187,10 @@ class Curve:
     roughness: Floats
     """Root mean square of differences between successive points within the bin and from the
     bin before it; sqrt(2) times the noise's standard deviation where noise is white."""
+    head: Floats
+    """The attempt's first values, up to 16, as they came: a bin of many points hides them."""
     context: Mapping[str, Floats] = field(default_factory=dict)
     """Per role that the detector asked for: its value as of the end of each bin."""
-    head: Floats = field(default_factory=lambda: np.empty(0))
-    """The attempt's first values, up to 16, as they came: a bin of many points hides them."""
 
 
 @dataclass(frozen=True, slots=True)

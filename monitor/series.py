@@ -19,6 +19,7 @@ MAX_BINS = 256
 EVERY_POINT_UNTIL = 64
 """Curves are judged at every point while they are this short: an epoch may be a point."""
 BINS_PER_JUDGEMENT = 4
+HEAD_POINTS = 16
 CONTEXT_POINTS = 4096
 JITTER_POINTS = 8
 """Writers with threads log a few points out of order; only a step below all of the last eight
@@ -178,6 +179,7 @@ class CurveBuilder:
         self._bins: _Bins | None = None
         self._rest: Stretch | None = None
         self._last = np.nan
+        self._head = np.empty(0)
         self.count = 0
 
     def append(self, stretch: Stretch) -> Iterator[tuple[int, Curve]]:
@@ -203,6 +205,9 @@ class CurveBuilder:
 
     def _add(self, stretch: Stretch) -> None:
         """Takes points up to the next judgement at most, so never past a merge."""
+        if self.count < HEAD_POINTS:
+            values = stretch.points.values[: HEAD_POINTS - self.count]
+            self._head = np.concatenate((self._head, values))
         self.count += len(stretch)
         joined = stretch if self._rest is None else _concatenate(self._rest, stretch)
         full = len(joined) // self._per_bin * self._per_bin
@@ -234,6 +239,7 @@ class CurveBuilder:
                 high=bins.high,
                 spread=np.sqrt(bins.m2 / bins.n),
                 roughness=np.sqrt(bins.jumps / bins.hops),
+                head=self._head,
                 context=bins.context,
             )
 

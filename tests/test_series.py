@@ -24,7 +24,7 @@ from monitor.series import (
 from tests.toys import scalar_points
 
 KEY = SeriesKey("run", "loss")
-ROWS = ("steps", "wall_times", "mean", "low", "high", "spread", "roughness")
+ROWS = ("steps", "wall_times", "mean", "low", "high", "spread", "roughness", "head")
 
 
 def stretch(values: Floats, begin: int = 0) -> Stretch:
@@ -68,6 +68,7 @@ def test_bins_equal_statistics_of_the_points(n: int) -> None:
         np.testing.assert_array_equal(curve.high, np.nanmax(rows, axis=1))
         rough = np.sqrt(np.nanmean(jumps * jumps, axis=1))
         np.testing.assert_allclose(curve.roughness, rough, rtol=1e-9)
+    np.testing.assert_array_equal(curve.head, values[: min(count, 16)])
     np.testing.assert_array_equal(curve.steps, np.arange(count)[curve.per_bin - 1 :: curve.per_bin])
 
 

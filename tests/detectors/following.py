@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,7 @@ def follow(
     found = []
     for a, part in parts:
         for i, curve in builder.append(part):
-            verdict = detector.judge(replace(curve, head=values[: min(16, curve.count)]))
+            verdict = detector.judge(curve)
             found.append(Verdict(a + i, verdict.health, verdict.evidence))
     return found
 
