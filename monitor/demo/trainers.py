@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.datasets import load_diabetes, load_digits
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
@@ -86,16 +86,14 @@ def digits() -> tuple[Tensor, Tensor]:
     return torch.tensor(pixels, dtype=torch.float32).reshape(-1, 1, 8, 8), torch.tensor(classes)
 
 
-def tumour_sizes() -> tuple[Tensor, Tensor]:
-    """569 tumours: whitened measurements of shape; the worst radius, in its standard deviation."""
-    measured, _ = load_breast_cancer(return_X_y=True)
-    whitened = (measured - measured.mean(axis=0)) / measured.std(axis=0)
-    sizes = [0, 2, 3, 20, 22, 23]  # radius, perimeter, area and their worst: they give it away
-    inputs = np.delete(whitened, sizes, axis=1)
-    worst_radius = measured[:, [20]] / measured[:, 20].std()
+def diabetes() -> tuple[Tensor, Tensor]:
+    """442 patients: ten whitened measurements and their squares; the disease a year later."""
+    measured, progress = load_diabetes(return_X_y=True)
+    whitened = measured / measured.std(axis=0)
+    inputs = np.concatenate((whitened, whitened**2 - 1.0), axis=1)
     return (
         torch.tensor(inputs, dtype=torch.float32),
-        torch.tensor(worst_radius, dtype=torch.float32),
+        torch.tensor(progress / progress.std(), dtype=torch.float32)[:, None],
     )
 
 
@@ -150,15 +148,15 @@ def lr_too_high() -> Training:
 
 def plateau() -> Training:
     """Fast at first, then at the noise floor of a constant rate, until the tail decay."""
-    inputs, targets = tumour_sizes()
+    inputs, targets = diabetes()
     model = nn.Linear(inputs.shape[1], 1)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 
     def schedule(step: int) -> float:
-        return 1.0 if step < 3000 else 0.02
+        return 1.0 if step < 2000 else 0.03
 
     return Training(
-        model, optimizer, nn.L1Loss(), inputs, targets, steps=3500, batch=128, schedule=schedule
+        model, optimizer, nn.L1Loss(), inputs, targets, steps=2500, batch=32, schedule=schedule
     )
 
 
