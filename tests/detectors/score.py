@@ -15,8 +15,8 @@ import numpy as np
 from monitor.detectors import DETECTORS, CurveDetector, WindowDetector
 from monitor.points import Floats, Layers
 from tests.detectors.following import first_bad, follow
+from tests.detectors.recipes import Recipe, train
 from tests.detectors.scenarios import Scenario, synthetic
-from tests.detectors.training import Recipe, train
 
 LOSSES = ("nonfinite", "divergence", "oscillation", "plateau")
 RATE = frozenset({"nonfinite", "divergence", "oscillation"})

@@ -8,7 +8,7 @@ import pytest
 from monitor.detectors.oscillation import Oscillation
 from monitor.points import Floats
 from tests.detectors.following import Verdict, first_bad, follow
-from tests.detectors.training import Recipe, train
+from tests.detectors.recipes import Recipe, train
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.normal(size=2000)

@@ -10,8 +10,8 @@ import pytest
 from monitor.detectors.vanishing_gradient import VanishingGradient
 from monitor.points import Floats, Health, Layers
 from tests.detectors.following import first_bad, follow, healths
+from tests.detectors.recipes import Recipe, train
 from tests.detectors.registry import CHAIN, DEPTH
-from tests.detectors.training import Recipe, train
 
 
 def norms(decades: Floats, steps: int = 20, seed: int = 0) -> Floats:

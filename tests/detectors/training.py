@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -15,40 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from monitor.points import Floats, Layers
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What is trained, on what, and how."""
-
-    task: str = "classes"
-    model: str = "mlp"
-    activation: str = "relu"
-    depth: int = 2
-    width: int = 32
-    optimizer: str = "adam"
-    lr: float = 1e-3
-    schedule: str = "constant"
-    batch: int = 32
-    steps: int = 1000
-    smoothing: float = 0.0
-    clip: float = 0.0
-    gain: float = 0.0
-    """Scale of the initial weights, 0 for torch's own."""
-    xavier: bool = False
-    seed: int = 0
-    samples: int = 1024
-
-
-@dataclass(frozen=True)
-class Log:
-    """What a run would have logged at every step."""
-
-    loss: Floats
-    lr: Floats
-    grad_norm: Floats
-    layer_grads: Floats = field(default_factory=lambda: np.empty((0, 0)))
-    layers: Layers | None = None
+from tests.detectors.recipes import Log, Recipe
 
 
 def rate(schedule: str, t: float) -> float:
