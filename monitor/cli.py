@@ -130,6 +130,8 @@ def check(logdirs: tuple[Path, ...], rules: Path | None, output: str, fail_on: s
         follower.catch_up(final=True)
     for path, problem in follower.dirs.problems.items():
         click.echo(f"monitor: {path}: {problem}", err=True)
+    for alert, problem in follower.engine.failures.items():
+        click.echo(f"monitor: rule {alert} failed, please report this: {problem}", err=True)
     stats = follower.dirs.stats
     if stats.corrupt_records or stats.unusable_events:
         click.echo(

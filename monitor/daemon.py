@@ -76,6 +76,7 @@ class _OwnMetrics:
         self.runs = gauge("runs", "Runs known.")
         self.unreadable = gauge("unreadable_paths", "Files and directories that cannot be read.")
         self.rules = gauge("rules_loaded", "Rules in force.")
+        self.failing = gauge("failing_rules", "Rules whose detector has failed.")
         self.reload_ok = gauge(
             "last_reload_successful", "Whether the last attempt to load the rules succeeded."
         )
@@ -119,6 +120,7 @@ class _OwnMetrics:
         self.files.set(follower.dirs.files)
         self.runs.set(len(follower.views))
         self.unreadable.set(len(follower.dirs.problems))
+        self.failing.set(len(follower.engine.failures))
 
     def start_over(self) -> None:
         """A new follower reads everything again: its counters begin at 0."""
@@ -143,6 +145,7 @@ class Daemon:
         self._follower = Follower(settings.logdirs, rules)
         self._told: dict[str, RunView] = {}
         self._problems: dict[str, str] = {}
+        self._failures: dict[str, str] = {}
         self._ready = False
         self._stopping = False
         self._reloads: queue.SimpleQueue[Future[str | None]] = queue.SimpleQueue()
@@ -263,6 +266,10 @@ class Daemon:
             if self._problems.get(path) != message:
                 self._log.warning("cannot read", path=path, problem=message)
         self._problems = problems
+        failures = dict(self._follower.engine.failures)
+        for alert in failures.keys() - self._failures.keys():
+            self._log.error("a detector failed", alert=alert, problem=failures[alert])
+        self._failures = failures
 
     def _forget(self, runs: frozenset[str]) -> None:
         for run in runs:

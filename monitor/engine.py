@@ -7,6 +7,7 @@ fed and their order; only :meth:`Engine.tick` is handed the daemon's time, for s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -16,7 +17,7 @@ from monitor.alerts import Alert, Moment, Positions
 from monitor.detectors.base import CurveDetector, PulseDetector, WindowDetector
 from monitor.episodes import Episodes, Track
 from monitor.heartbeat import Heartbeat
-from monitor.points import LAYER_PREFIX, Batch, Evidence, Floats, Layers, Points
+from monitor.points import LAYER_PREFIX, Batch, Curve, Evidence, Floats, Layers, Points
 from monitor.rules.model import Rule, RuleSet
 from monitor.series import (
     ContextColumn,
@@ -85,6 +86,8 @@ class Engine:
 
     def __init__(self, rules: RuleSet) -> None:
         self.rules = rules
+        self.failures: dict[str, str] = {}
+        """Per alert: what last went wrong in its detector, if anything did."""
         self._runs: dict[str, _Run] = {}
         self._window_rules = [r for r in rules.rules if isinstance(r.detector, WindowDetector)]
         self._curve_rules = [r for r in rules.rules if isinstance(r.detector, CurveDetector)]
@@ -109,9 +112,11 @@ class Engine:
             for role in self._plan(run, points).serves:
                 columns = run.context.setdefault(role, {})
                 columns.setdefault(points.key.tag, ContextColumn()).append(points)
-        for points in batch.points:
-            if len(points.steps):
-                self._evaluate(run, points)
+        # Files hold any number there is; what comes of it is the verdict's matter, not a warning's.
+        with np.errstate(all="ignore"):
+            for points in batch.points:
+                if len(points.steps):
+                    self._evaluate(run, points)
         for columns in run.context.values():
             for column in columns.values():
                 column.trim()
@@ -222,39 +227,23 @@ class Engine:
         attempt.last_step = int(stretch.points.steps[-1])
         attempt.last_clock = float(stretch.points.clock[-1])
         for track in attempt.windows:
-            self._sweep(run, track, attempt.ring, joined, stretch)
+            with self._guarded(track.rule):
+                _sweep(run, track, attempt.ring, joined, stretch)
         if attempt.curve is not None:
             before = attempt.ring.count - len(stretch)
             for i, curve in attempt.curve.append(stretch):
                 moment = _moment(stretch.points, i, before + i)
                 for track in attempt.curves:
-                    detector = track.rule.detector
-                    assert isinstance(detector, CurveDetector)
-                    verdict = detector.judge(curve)
-                    if verdict.evidence is not None:
-                        informed = _informed(verdict.evidence, curve.context)
-                        verdict = replace(verdict, evidence=informed)
-                    run.episodes.move_once(track, verdict, moment)
+                    with self._guarded(track.rule):
+                        _judge(run, track, curve, moment)
 
-    def _sweep(
-        self, run: _Run, track: Track, ring: Ring, joined: Stretch, stretch: Stretch
-    ) -> None:
-        """One window detector over all new points at once."""
-        rule = track.rule
-        detector = rule.detector
-        assert isinstance(detector, WindowDetector)
-        window = ring.window(joined, len(stretch), detector.lookback)
-        if window.layers is not None and rule.match.chooses_layers:
-            window = window.choose(rule.match.columns(window.layers))
-        before = len(window.steps) - window.new
-
-        def explain(i: int) -> Evidence:
-            seen = window.upto(before + i, detector.lookback)
-            return _informed(detector.explain(seen), seen.context)
-
-        points = stretch.points
-        positions = Positions(ring.count - len(stretch), points.steps, points.clock)
-        run.episodes.move(track, detector(window).health, positions, explain)
+    @contextmanager
+    def _guarded(self, rule: Rule) -> Iterator[None]:
+        """A detector that fails is a mistake of ours: it must cost its own alerts only."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever it was, the others go on
+            self.failures[rule.alert] = f"{rule.detector.name}: {type(error).__name__}: {error}"
 
     # --- silence ------------------------------------------------------------------------
 
@@ -275,7 +264,8 @@ class Engine:
             detector = track.rule.detector
             assert isinstance(detector, PulseDetector)
             before = track.life.state
-            run.episodes.move_once(track, detector.listen(pulse, now), moment)
+            with self._guarded(track.rule):
+                run.episodes.move_once(track, detector.listen(pulse, now), moment)
             changed = changed or track.life.state is not before
         return changed
 
@@ -309,6 +299,35 @@ class Engine:
     def forget(self, name: str) -> None:
         """Drops a run; nothing happens if it was never seen."""
         self._runs.pop(name, None)
+
+
+def _sweep(run: _Run, track: Track, ring: Ring, joined: Stretch, stretch: Stretch) -> None:
+    """One window detector over all new points at once."""
+    rule = track.rule
+    detector = rule.detector
+    assert isinstance(detector, WindowDetector)
+    window = ring.window(joined, len(stretch), detector.lookback)
+    if window.layers is not None and rule.match.chooses_layers:
+        window = window.choose(rule.match.columns(window.layers))
+    before = len(window.steps) - window.new
+
+    def explain(i: int) -> Evidence:
+        seen = window.upto(before + i, detector.lookback)
+        return _informed(detector.explain(seen), seen.context)
+
+    points = stretch.points
+    positions = Positions(ring.count - len(stretch), points.steps, points.clock)
+    run.episodes.move(track, detector(window).health, positions, explain)
+
+
+def _judge(run: _Run, track: Track, curve: Curve, moment: Moment) -> None:
+    """One curve detector on the curve so far."""
+    detector = track.rule.detector
+    assert isinstance(detector, CurveDetector)
+    verdict = detector.judge(curve)
+    if verdict.evidence is not None:
+        verdict = replace(verdict, evidence=_informed(verdict.evidence, curve.context))
+    run.episodes.move_once(track, verdict, moment)
 
 
 def _abandon(run: _Run, attempt: _Attempt, at: Moment) -> None:

@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 
 from monitor.engine import Engine
 from monitor.episodes import EPISODES_PER_RUN
-from monitor.points import OK, Batch, Evidence, Health, Points, Pulse, Verdict
+from monitor.points import (
+    OK,
+    Batch,
+    Evidence,
+    Health,
+    Points,
+    Pulse,
+    Verdict,
+    Verdicts,
+    Window,
+)
 from monitor.rules import Rule, Severity, Span, Unit
 from monitor.rules.model import Inhibition
 from monitor.series import slice_points
@@ -197,6 +207,20 @@ def test_a_run_that_ended_is_not_silent(ended: bool) -> None:
     engine.feed(replace(batch(scalar_points([1.0])), ended=ended))
     engine.tick(1e6)
     assert bool(seen(engine)) is not ended
+
+
+def test_a_detector_that_fails_costs_its_own_alerts_only() -> None:
+    @dataclass(frozen=True)
+    class Broken(MeanAbove):
+        name: ClassVar[str] = "broken"
+
+        def __call__(self, window: Window) -> Verdicts:
+            raise ZeroDivisionError("oh")
+
+    engine = Engine(rule_set(rule("Broken", Broken()), rule("Sound")))
+    engine.feed(batch(scalar_points([1.0])))
+    assert [a.rule.alert for a in engine.alerts()] == ["Sound"]
+    assert engine.failures == {"Broken": "broken: ZeroDivisionError: oh"}
 
 
 def test_a_view_holds_what_others_may_see() -> None:
