@@ -128,8 +128,8 @@ def check(logdirs: tuple[Path, ...], rules: Path | None, output: str, fail_on: s
             )
     else:
         follower.catch_up(final=True)
-    for path, problem in follower.dirs.problems.items():
-        click.echo(f"monitor: {path}: {problem}", err=True)
+    for problem in follower.dirs.problems.values():
+        click.echo(f"monitor: {problem}", err=True)
     for alert, problem in follower.engine.failures.items():
         click.echo(f"monitor: rule {alert} failed, please report this: {problem}", err=True)
     stats = follower.dirs.stats
