@@ -6,10 +6,12 @@ import atexit
 import logging
 import math
 import operator
+import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -73,7 +75,7 @@ class Session:
             after = optimizer.register_step_post_hook(Callback(self._on_stepped))
             self._handles = [before, after]
         self._writer.start()
-        atexit.register(self.close)
+        atexit.register(self._at_exit)
         self._prepare()
 
     @property
@@ -105,20 +107,33 @@ class Session:
 
     def close(self) -> None:
         """Take the hooks off, write what is queued and mark the run as over. Twice is once."""
+        self._close(finished=True)
+
+    def _at_exit(self) -> None:
+        # Python keeps the exception that ended a script: such a run is not over, it has died,
+        # and the monitor should wonder at its silence.
+        self._close(finished=not _died(getattr(sys, "last_type", None)))
+
+    def _close(self, finished: bool) -> None:
         if not self._open:
             return
         self._open = False
-        atexit.unregister(self.close)
+        atexit.unregister(self._at_exit)
         self._modules.remove()
         for handle in self._handles:
             handle.remove()
-        self._writer.close()
+        self._writer.close(finished)
 
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._close(finished=not _died(kind))
 
     # --- the course of a step -------------------------------------------------------------
 
@@ -236,6 +251,11 @@ class Session:
     def _say_lost(self, text: str) -> None:
         self._lost[f"lost.{len(self._lost)}"] = text
         log.warning("not looked at any more, training goes on: %s", text)
+
+
+def _died(kind: type[BaseException] | None) -> bool:
+    """Whether a run that left with such an exception has failed; Ctrl-C and exit are decisions."""
+    return kind is not None and issubclass(kind, Exception)
 
 
 def _learning_rates(optimizer: Optimizer) -> dict[str, float]:

@@ -76,6 +76,7 @@ class Writer:
         self._queue: deque[Record] = deque()
         self._wake = threading.Condition()
         self._closing = False
+        self._finished = False
         self._failed = False
         self._pid = os.getpid()
         self._last_step = 0
@@ -100,12 +101,13 @@ class Writer:
             self._wake.notify()
         return True
 
-    def close(self) -> None:
-        """Write what is queued, then the mark that says: this run is over."""
+    def close(self, finished: bool = True) -> None:
+        """Write what is queued and, if it ``finished``, the mark that says: this run is over."""
         if os.getpid() != self._pid:
             return
         with self._wake:
             self._closing = True
+            self._finished = finished
             self._wake.notify()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(_GIVE_UP_SECONDS)
@@ -114,7 +116,8 @@ class Writer:
         try:
             while (record := self._next()) is not None:
                 self._write(record)
-            self._append(encode_end(self._last_step, time.time()))
+            if self._finished:
+                self._append(encode_end(self._last_step, time.time()))
         except OSError as error:
             self._fail(error)
         finally:

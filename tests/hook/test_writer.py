@@ -140,14 +140,21 @@ def run(code: str, logdir: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("ending", "code"), [("", 0), ("sys.exit(3)", 3), ("raise KeyboardInterrupt", 130)]
+    ("ending", "code", "over"),
+    [
+        ("", 0, True),
+        ("sys.exit(3)", 3, True),
+        ("raise KeyboardInterrupt", 130, True),
+        ("raise RuntimeError('CUDA out of memory')", 1, False),
+        ("with health: raise RuntimeError('CUDA out of memory')", 1, False),
+    ],
 )
-def test_the_end_of_the_process_flushes(ending: str, code: int, tmp_path: Path) -> None:
+def test_the_end_of_the_process_flushes(ending: str, code: int, over: bool, tmp_path: Path) -> None:
     done = run(TRAINING + ending, tmp_path)
     assert done.returncode in (code, -2), done.stderr
     stream = Stream(tmp_path)
     assert stream.steps("layer/grad_norm") == list(range(12))
-    assert stream.ended
+    assert stream.ended is over  # a run that died is silent, and its silence is news
 
 
 FORK = """
