@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from monitor.detectors.robust import SIGMA, Bins, at_quantile, bins_of, check, fold, middle, number
-from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
+from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Ints, Verdict
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Oscillation:
     """A loss that bounces instead of falling: the learning rate is probably too high.
 
     Sees the whole curve. How large the noise is says nothing, since tiny batches, adversaries and
-    games are noisy and well; what counts is its order in time. Bad in three cases:
+    games are noisy and well; what counts is its order in time. Bad in four cases:
 
     * *alternates*: over the last half, successive points are anticorrelated by more than
       ``alternation`` and than chance allows (5 / sqrt(points)), with swings of ``swing`` times
@@ -29,6 +29,10 @@ class Oscillation:
     * *swings*: over the last quarter it swings, slowly or alternating (correlation beyond
       0.5 either way), by ``swing`` times all that was gained, above its start and back to
       its best, at least six times, and by ``growth`` times the noise of its first points.
+    * *is periodic*: over the last half it swings smoothly (noise below 0.7 of the swings' standard
+      deviation) by half of ``swing`` times all that was gained, in sixteen turns or more whose
+      lengths spread by less than 0.15 of their mean (those of wandering noise spread by about
+      their mean), without a trend, and not while the learning rate is known to change.
 
     Defaults: ``alternation`` 0.5 is 5 standard errors at 100 points; ``swing`` 1: what was gained
     is lost in every swing; at the edge of stability full-batch losses alternate as well, by a few
@@ -81,16 +85,21 @@ class Oscillation:
         level = middle(mean)
         noise = bins.noise(half)
         start = float(bins.head[0])
+        rates = curve.context.get("learning_rate", _NONE)
+        rates = rates[np.isfinite(rates)]
+        recent = rates[len(rates) // 2 :]
+        # A rate that goes up and down takes the loss with it.
+        steady = not len(recent) or float(recent.max()) <= 1.5 * float(recent.min())
         found = (
             self._alternates(bins, half, level, start)
             or self._kicked(bins, half, level, noise, start)
             or self._swings(bins, quarter, middle(bins.mean[quarter]), start)
+            or (steady and self._periodic(bins, half, start))
+            or None
         )
         if found is None:
             return OK
         value, seen = found
-        rates = curve.context.get("learning_rate", _NONE)
-        rates = rates[np.isfinite(rates)]
         facts = {"learning_rate": number(float(rates[-1]))} if len(rates) else {}
         if facts:
             seen += f"; the learning rate is {facts['learning_rate']}"
@@ -175,6 +184,29 @@ class Oscillation:
             f"points, having gained {number(gain)}"
         )
 
+    def _periodic(self, bins: Bins, part: slice, start: float) -> tuple[float, str] | None:
+        """Smooth swings of an even period, from wherever it began, and nothing gained by them."""
+        mean = bins.mean[part]
+        level = float(mean.mean())
+        size = float(mean.std())
+        gain = max(start - at_quantile(bins.mean, 0.05), 0.0)
+        if 2.8 * size < 0.5 * self.swing * gain or size < 1e-4 * abs(level):
+            return None
+        if bins.noise(part) > 0.7 * size:
+            return None
+        k = len(mean) // 2
+        if abs(float(mean[:k].mean() - mean[-k:].mean())) > 0.5 * size:
+            return None
+        turns = np.diff(crossings(mean - level, 0.5 * size))
+        if len(turns) < 15 or float(turns.std()) > 0.15 * float(turns.mean()):
+            return None
+        period = 2 * float(turns.mean()) * bins.per_bin
+        return size, (
+            f"the loss swings by about {number(2.8 * size)} around {number(level)} with an even "
+            f"period of about {number(period)} points up to step {int(bins.steps[-1])}, having "
+            f"gained {number(gain)} since the start"
+        )
+
 
 _NONE: Floats = np.empty(0)
 
@@ -217,7 +249,12 @@ def cycles(bins: Bins, part: slice, level: float) -> int:
     mean = bins.mean[part] - level
     if middle(bins.spread[part]) > float(mean.std()):
         return len(mean)  # the swings are shorter than a bin
-    band = 0.5 * float(mean.std())
-    side = np.where(mean > band, 1, np.where(mean < -band, -1, 0))
-    side = side[side != 0]
-    return int((np.diff(side) != 0).sum())
+    return len(crossings(mean, 0.5 * float(mean.std())))
+
+
+def crossings(values: Floats, band: float) -> Ints:
+    """Where the values have come from below -band to above band, or back."""
+    side = np.where(values > band, 1, np.where(values < -band, -1, 0))
+    outside = np.flatnonzero(side)
+    changed = np.flatnonzero(np.diff(side[outside]) != 0) + 1
+    return outside[changed]

@@ -16,6 +16,7 @@ import logging
 import os
 import select
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -42,6 +43,8 @@ STORM_SECONDS = 10.0
 
 # It calls it an error when an event comes while the hints are being switched off.
 logging.getLogger("watchdog").addHandler(logging.NullHandler())
+# And it warns when a directory is made while its parent is being scanned, of watching it twice.
+warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
 
 # Not opening, reading and closing: the daemon itself does that all the time.
 _WANTED: list[type[FileSystemEvent]] = [

@@ -57,6 +57,35 @@ def test_swings_above_the_start() -> None:
     assert "swings" in bad.evidence.seen
 
 
+@pytest.mark.parametrize("period", [8, 13, 30])
+@pytest.mark.parametrize("shift", [0.0, -7.0])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4])
+def test_swings_that_were_there_from_the_start(period: float, shift: float, scale: float) -> None:
+    values = scale * (2.0 + shift + np.sin(2 * np.pi * T[:500] / period) + 0.1 * NOISE[:500])
+    bad = judged(values)
+    assert bad is not None
+    assert bad.evidence is not None
+    assert "period" in bad.evidence.seen
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_wandering_is_not_called_periodic(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    wander, level = np.empty(1000), 0.0
+    for i, push in enumerate(rng.normal(size=1000)):
+        level = 0.9 * level + push
+        wander[i] = level
+    bad = judged(10.0 + wander)
+    assert bad is None or (bad.evidence is not None and "period" not in bad.evidence.seen)
+
+
+def test_swings_of_a_cyclic_rate_are_the_rate_s() -> None:
+    cycle = np.sin(2 * np.pi * T[:1000] / 50)
+    loss = 2.0 + cycle + 0.05 * NOISE[:1000]
+    rates = {"learning_rate": 1e-3 * (1.5 + cycle)}
+    assert first_bad(follow(Oscillation(), loss, context=rates)) is None
+
+
 def test_small_swings_about_a_falling_loss_are_the_edge_of_stability() -> None:
     assert judged(0.1 + 2.2 / (1 + T / 50) + 0.03 * (-1.0) ** T) is None
 
