@@ -17,7 +17,7 @@ from monitor.alerts import Alert, Moment, Positions
 from monitor.detectors.base import CurveDetector, PulseDetector, WindowDetector
 from monitor.episodes import Episodes, Track
 from monitor.heartbeat import Heartbeat
-from monitor.points import LAYER_PREFIX, Batch, Curve, Evidence, Floats, Layers, Points
+from monitor.points import LAYER_PREFIX, Batch, Column, Curve, Evidence, Floats, Layers, Points
 from monitor.rules.model import Rule, RuleSet
 from monitor.series import (
     ContextColumn,
@@ -64,6 +64,11 @@ class _Plan:
     serves: tuple[str, ...]
     """Roles in which it is itself context for others."""
 
+    @property
+    def idle(self) -> bool:
+        """Nothing: most series are logged and never judged."""
+        return not (self.windows or self.curves or self.serves)
+
 
 @dataclass(slots=True)
 class _Run:
@@ -104,22 +109,23 @@ class Engine:
             run = self._runs[batch.run] = self._new(batch.run)
         if batch.facts:
             run.facts = MappingProxyType({**run.facts, **batch.facts})
-        for points in batch.points:
-            if len(points.steps):
-                self._remember(run, points)
+        judged: list[Points] = []
+        for column in batch.columns:
+            plan = self._remember(run, column)
+            if not plan.idle:
+                judged.append(column.points())
         # Context first, all of it: joining is by time, so what was written later is not seen.
-        for points in batch.points:
-            for role in self._plan(run, points).serves:
+        for points in judged:
+            for role in run.plans[points.key.tag].serves:
                 columns = run.context.setdefault(role, {})
                 columns.setdefault(points.key.tag, ContextColumn()).append(points)
         # Files hold any number there is; what comes of it is the verdict's matter, not a warning's.
         with np.errstate(all="ignore"):
-            for points in batch.points:
-                if len(points.steps):
-                    self._evaluate(run, points)
+            for points in judged:
+                self._evaluate(run, points)
         for columns in run.context.values():
-            for column in columns.values():
-                column.trim()
+            for past in columns.values():
+                past.trim()
         run.heartbeat.hear(batch)
 
     def _new(self, name: str) -> _Run:
@@ -127,19 +133,19 @@ class Engine:
         pulses = [Track(rule, LIVENESS) for rule in rules]
         return _Run(name, Episodes(name), Heartbeat(name), pulses)
 
-    def _remember(self, run: _Run, points: Points) -> None:
-        tag = points.key.tag
-        if points.layers is None:
-            run.scalars[tag] = float(points.values[-1])
+    def _remember(self, run: _Run, column: Column) -> _Plan:
+        """Takes note of the last value; what else is to be done with the series."""
+        tag, last = column.key.tag, column.last
+        if isinstance(last, np.ndarray):
+            layers = column.points().layers
+            assert layers is not None, "values per layer come with their layers"
+            run.layer_stats[tag.removeprefix(LAYER_PREFIX)] = (layers, last.copy())
         else:
-            stat = tag.removeprefix(LAYER_PREFIX)
-            run.layer_stats[stat] = (points.layers, points.values[-1].copy())
-
-    def _plan(self, run: _Run, points: Points) -> _Plan:
-        tag = points.key.tag
+            run.scalars[tag] = float(last)
         plan = run.plans.get(tag)
         if plan is None:
-            plan = run.plans[tag] = self._work_out(run.name, tag, points.layers is not None)
+            layered = isinstance(last, np.ndarray)
+            plan = run.plans[tag] = self._work_out(run.name, tag, layered)
         return plan
 
     def _work_out(self, run: str, tag: str, layered: bool) -> _Plan:
@@ -166,7 +172,7 @@ class Engine:
     # --- evaluating ---------------------------------------------------------------------
 
     def _evaluate(self, run: _Run, points: Points) -> None:
-        plan = self._plan(run, points)
+        plan = run.plans[points.key.tag]
         if not plan.windows and not plan.curves:
             return
         stretch = Stretch(points, self._join(run, plan, points))

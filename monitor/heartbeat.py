@@ -30,18 +30,16 @@ class Heartbeat:
 
     def hear(self, batch: Batch) -> None:
         """Takes note of what one read of one file gave."""
-        heard = [points for points in batch.points if len(points.steps)]
+        steps, clock = batch.events
+        heard = len(steps) > 0
         self.ended = batch.ended if heard or batch.ended else self.ended
         if not heard:
             return
-        latest = max(heard, key=lambda points: float(points.clock[-1]))
-        if float(latest.clock[-1]) >= self.last_clock:
-            self.last_clock = float(latest.clock[-1])
-            self.last_step = int(latest.steps[-1])
-        self._events += sum(len(points.steps) for points in heard)
-        clock = np.unique(np.concatenate([points.clock for points in heard]))
-        before = self._clocks.get(batch.writer, clock[0])
-        gaps = np.diff(clock, prepend=before)
+        if clock[-1] >= self.last_clock:
+            self.last_clock = float(clock[-1])
+            self.last_step = int(steps[-1])
+        self._events += len(steps)
+        gaps = np.diff(clock, prepend=self._clocks.get(batch.writer, clock[0]))
         gaps = gaps[gaps > 0]
         self._clocks[batch.writer] = float(clock[-1])
         if len(gaps):

@@ -5,10 +5,10 @@ Only arrays and frozen values live here; nothing reads a file, a clock or a sett
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,44 @@ class Points:
     values: Floats
     layers: Layers | None = None
 
+    @property
+    def last(self) -> float | Floats:
+        """The last value; [N] for a layer series."""
+        value: float | Floats = self.values[-1]
+        return value
+
+    def points(self) -> Points:
+        """Itself: points are a column too."""
+        return self
+
+
+class Column(Protocol):
+    """New points of one series, at least one, in whatever form is cheap where they come from.
+
+    Most series are logged and never judged, so that arrays are only made of those that are.
+    """
+
+    @property
+    def key(self) -> SeriesKey: ...
+
+    @property
+    def last(self) -> float | Floats:
+        """The last value; [N] for a layer series."""
+        ...
+
+    def points(self) -> Points: ...
+
+
+class Events(NamedTuple):
+    """The events of one read that hold points, in the order in which they were written: [E]."""
+
+    steps: Sequence[int] | Ints
+    clock: Sequence[float] | Floats
+    """As in :class:`Points`: never goes back."""
+
+
+NOTHING_HEARD = Events((), ())
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -79,11 +117,17 @@ class Batch:
 
     run: str
     writer: str
-    points: tuple[Points, ...] = ()
+    columns: tuple[Column, ...] = ()
+    events: Events = NOTHING_HEARD
     facts: Mapping[str, str] = field(default_factory=dict)
     """Free-form, said once by the hook: optimizer, learning rates, torch version, ..."""
     ended: bool = False
     """The writer said that the run is over (the hook's close, a session log's STOP)."""
+
+    @property
+    def points(self) -> tuple[Points, ...]:
+        """All columns as points."""
+        return tuple(column.points() for column in self.columns)
 
 
 class Health(IntEnum):

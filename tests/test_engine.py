@@ -96,7 +96,7 @@ def cut(records: list[Record], edges: list[int]) -> list[Batch]:
             if last > first:
                 part.append(slice_points(points, int(first), int(last)))
         if part:
-            batches.append(Batch("run", "w", tuple(part)))
+            batches.append(batch(*part))
     return batches
 
 

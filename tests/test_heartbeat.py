@@ -43,7 +43,7 @@ def test_pauses_between_writers_do_not_count() -> None:
 
 
 def test_tags_of_one_step_are_one_event() -> None:
-    both = replace(at(0.0, 4.0), points=(*at(0.0, 4.0).points, *at(0.0, 4.0, tag="lr").points))
+    both = batch(*at(0.0, 4.0).points, *at(0.0, 4.0, tag="lr").points)
     assert heard(both).pulse().typical_gap == 4.0
 
 

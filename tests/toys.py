@@ -15,6 +15,7 @@ from monitor.points import (
     UNKNOWN,
     Batch,
     Curve,
+    Events,
     Evidence,
     Floats,
     Health,
@@ -146,4 +147,6 @@ def scalar_points(
 
 
 def batch(*points: Points) -> Batch:
-    return Batch(points[0].key.run, points[0].writer, points)
+    clock, first = np.unique(np.concatenate([p.clock for p in points]), return_index=True)
+    steps = np.concatenate([p.steps for p in points])[first]
+    return Batch(points[0].key.run, points[0].writer, points, Events(steps, clock))

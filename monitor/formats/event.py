@@ -6,19 +6,25 @@ was lost, a tensor of one number counts as a scalar. File names decide nothing. 
 (histograms, images, graphs, text, hparams) is skipped without a look inside.
 
 Most values differ from an earlier one in nothing but wall time, step and their last four bytes.
-So the bytes in between are looked up in a dict of templates, and only an unknown template is
-parsed field by field.
+So the bytes in between are looked up among templates, and only an unknown template is parsed
+field by field. Few payloads are looked up one by one in a dict; a block of many all at once
+(:mod:`monitor.formats.columns`).
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, MutableSequence, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from monitor.formats import wire
+from monitor.formats import columns, wire
+from monitor.formats.bulk import Block
+from monitor.formats.columns import NONE, Templates
 from monitor.formats.layerstats import (
     PLUGIN,
     End,
@@ -30,7 +36,17 @@ from monitor.formats.layerstats import (
     Table,
 )
 from monitor.formats.proto import event_fields, plugin_data, signed, tensor_number, value_fields
-from monitor.points import LAYER_PREFIX, Batch, Floats, Ints, Layers, Points, SeriesKey
+from monitor.points import (
+    LAYER_PREFIX,
+    Batch,
+    Column,
+    Events,
+    Floats,
+    Ints,
+    Layers,
+    Points,
+    SeriesKey,
+)
 
 _HEAD = struct.Struct("<BdBB")  # key of the wall time, wall time, key of the step, its first byte
 _WALL_KEY, _STEP_KEY, _SUMMARY_KEY = 0x09, 0x10, 0x2A
@@ -41,15 +57,49 @@ _SKIPPED_TAGS = b"_hparams_/"
 _SCALARS = b"scalars"
 _MAX_TEMPLATES = 20_000
 _MAX_TAGS = 20_000
+_FIRST_LOOKS = 64
+"""So many events of unknown shape are looked at one by one before a block is looked at again."""
+
+Shorts = NDArray[np.int16]
+Walls = MutableSequence[float] | Floats
+Steps = MutableSequence[int] | Ints
 
 
 @dataclass(slots=True, eq=False)
-class _Column:
-    """New values of one scalar series; ``rows`` says at which events of the batch."""
+class _Series:
+    """A scalar series of the file; ``rows`` says at which events of the read its values stand."""
 
     key: SeriesKey
+    number: int
     rows: list[int] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class _Few:
+    """A column of a small read, still in lists: see :class:`monitor.points.Column`."""
+
+    key: SeriesKey
+    writer: str
+    rows: list[int]
+    values: list[float]
+    steps: Sequence[int]
+    walls: Sequence[float]
+    clock: Sequence[float]
+
+    @property
+    def last(self) -> float:
+        return self.values[-1]
+
+    def points(self) -> Points:
+        return Points(
+            self.key,
+            self.writer,
+            np.array([self.steps[row] for row in self.rows], np.int64),
+            np.array([self.walls[row] for row in self.rows], np.float64),
+            np.array([self.clock[row] for row in self.rows], np.float64),
+            np.array(self.values, np.float64),
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -74,9 +124,11 @@ class EventDecoder:
         self.unusable = 0
         """Payloads so far that were no valid event, or held a layer record without sense."""
         self._plugins: dict[bytes, bytes] = {}
-        self._columns: dict[bytes, _Column] = {}
-        self._singles: dict[bytes, _Column] = {}
-        self._values: dict[bytes, _Column] = {}
+        self._series: dict[bytes, _Series] = {}
+        self._singles: dict[bytes, _Series] = {}
+        self._values: dict[bytes, _Series] = {}
+        self._templates: Templates | None = None
+        """The same as ``_singles``, for blocks; None until there is one."""
         self._layer_decoder = LayerDecoder()
         self._layouts: dict[str, tuple[Table, Layers]] = {}
         self._clock = 0.0
@@ -86,18 +138,58 @@ class EventDecoder:
 
     def _begin(self) -> None:
         """Forgets the last batch."""
-        self._walls: list[float] = []
-        self._steps: list[int] = []
-        self._order: list[_Column | _Stack] = []
+        self._met: list[_Series] = []
+        self._stacked: list[_Stack] = []
         self._stacks: dict[str, _Stack] = {}
         self._facts: dict[str, str] = {}
+        self._silent: list[int] = []
         self._stop_row = -1
+        self._forgot_at = -1
+
+    def decode_all(self, records: Sequence[bytes | Block]) -> list[Batch]:
+        """What the next records of the file say, payloads and blocks, in their order."""
+        batches: list[Batch] = []
+        for kind, items in itertools.groupby(records, type):
+            if kind is bytes:
+                batches.append(self.decode([item for item in items if isinstance(item, bytes)]))
+            else:
+                blocks = [item for item in items if isinstance(item, Block)]
+                batches.extend(self.decode_block(block) for block in blocks)
+        return batches
+
+    # --- few ----------------------------------------------------------------------------
 
     def decode(self, payloads: Sequence[bytes]) -> Batch:
         """What the next ``payloads`` of the file say; what is unusable is counted and skipped."""
+        n = len(payloads)
+        steps, walls = [0] * n, [math.nan] * n
+        self._read(payloads, range(n), steps, walls)
+        clock: list[float] = []
+        latest = self._clock
+        for wall in walls:
+            if latest < wall < math.inf:
+                latest = wall
+            clock.append(latest)
+        self._clock = latest
+        found: list[Column] = [
+            _Few(s.key, self.writer, s.rows, s.values, steps, walls, clock) for s in self._met
+        ]
+        if self._stacked:
+            arrays = np.array(steps, np.int64), np.array(walls), np.array(clock)
+            found.extend(self._frames(*arrays))
+        events = Events(steps, clock)
+        if self._silent:
+            heard = sorted(set(range(n)).difference(self._silent))
+            events = Events([steps[row] for row in heard], [clock[row] for row in heard])
+        return self._finish(found, events, n)
+
+    def _read(
+        self, payloads: Sequence[bytes], rows: Sequence[int], steps: Steps, walls: Walls
+    ) -> None:
+        """One by one; steps and wall times are put at the events' ``rows``."""
         head, number = _HEAD.unpack_from, _FLOAT.unpack_from
-        walls, steps, order, singles = self._walls, self._steps, self._order, self._singles
-        for payload in payloads:
+        met, singles = self._met, self._singles
+        for payload, row in zip(payloads, rows, strict=True):
             size = len(payload)
             if size > 15:
                 key, wall, step_key, step = head(payload)
@@ -106,57 +198,142 @@ class EventDecoder:
                     step, at = 0, 9
                 elif step > 0x7F:
                     step, at = _varint(payload, step)
-                column = singles.get(payload[at:-4])
-                if column is not None and key == _WALL_KEY and step_key in _AFTER_WALL:
-                    if not column.rows:
-                        order.append(column)
-                    column.rows.append(len(walls))
-                    column.values.append(number(payload, size - 4)[0])
-                    walls.append(wall)
-                    steps.append(step)
+                series = singles.get(payload[at:-4])
+                if series is not None and key == _WALL_KEY and step_key in _AFTER_WALL:
+                    if not series.rows:
+                        met.append(series)
+                    series.rows.append(row)
+                    series.values.append(number(payload, size - 4)[0])
+                    steps[row], walls[row] = step, wall
                     continue
             try:
-                self._event(payload)
+                steps[row], walls[row] = self._event(payload, row)
             except wire.WireError:
                 self.unusable += 1
-        return self._finish()
+                self._silent.append(row)
+                steps[row], walls[row] = 0, math.nan
+
+    # --- many ---------------------------------------------------------------------------
+
+    def decode_block(self, block: Block) -> Batch:
+        """The same for a block of payloads."""
+        templates = self._templates
+        if templates is None:
+            templates = self._templates = Templates()
+            for template, single in self._singles.items():
+                templates.learn(template, single.number)
+        fields = columns.fields(block)
+        steps, walls, lengths = fields.steps, fields.walls, fields.templates
+        every = np.arange(len(block))
+        series = templates.find(block, every, lengths)
+        todo, size = np.flatnonzero(series == NONE), _FIRST_LOOKS
+        while len(todo):
+            now, todo = todo[:size], todo[size:]
+            size *= 2
+            self._forgot_at, known = -1, len(templates)
+            self._read([block.payload(i) for i in now], now.tolist(), steps, walls)
+            if self._forgot_at >= 0:
+                # What later rows were taken for no longer holds.
+                again = np.setdiff1d(every[self._forgot_at + 1 :], now, assume_unique=True)
+                templates = self._templates = Templates()
+                for template, single in self._singles.items():
+                    templates.learn(template, single.number)
+                series[again] = templates.find(block, again, lengths)
+                todo = again[series[again] == NONE]
+            elif len(templates) > known and len(todo):
+                series[todo] = templates.find(block, todo, lengths)
+                todo = todo[series[todo] == NONE]
+        return self._gather(block, series, steps, walls)
+
+    def _gather(self, block: Block, series: Ints, steps: Ints, walls: Floats) -> Batch:
+        """Rows [M] to columns."""
+        finite = np.isfinite(walls)
+        clock = walls if bool(finite.all()) else np.where(finite, walls, -np.inf)
+        clock = np.maximum(np.maximum.accumulate(clock), self._clock)
+        self._clock = float(clock[-1])
+        rows = np.flatnonzero(series != NONE)
+        numbers, values = series[rows].astype(np.int16), columns.values(block, rows)
+        if self._met:
+            rows, numbers, values = self._with_singles(rows, numbers, values)
+        order = np.argsort(numbers, kind="stable")
+        rows, numbers = rows[order], numbers[order]
+        when = steps[rows], walls[rows], clock[rows]
+        values = values[order]
+        found: list[Column] = []
+        if len(rows):
+            by_number = list(self._series.values())
+            edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(rows)]
+            for a, b in itertools.pairwise(edges):
+                key = by_number[numbers[a]].key
+                of_one = (when[0][a:b], when[1][a:b], when[2][a:b], values[a:b])
+                found.append(Points(key, self.writer, *of_one))
+        found.extend(self._frames(steps, walls, clock))
+        events = Events(steps, clock)
+        if self._silent:
+            heard = np.ones(len(block), np.bool_)
+            heard[self._silent] = False
+            events = Events(steps[heard], clock[heard])
+        return self._finish(found, events, len(block))
+
+    def _with_singles(
+        self, rows: Ints, numbers: Shorts, values: Floats
+    ) -> tuple[Ints, Shorts, Floats]:
+        """With the values that were read one by one put in, in the order of their rows."""
+        one = [
+            (row, s.number, value)
+            for s in self._met
+            for row, value in zip(s.rows, s.values, strict=True)
+        ]
+        one.sort(key=lambda entry: entry[0])
+        their_rows = np.array([entry[0] for entry in one], np.int64)
+        at = np.searchsorted(rows, their_rows)
+        return (
+            np.insert(rows, at, their_rows),
+            np.insert(numbers, at, np.array([entry[1] for entry in one], np.int16)),
+            np.insert(values, at, np.array([entry[2] for entry in one], np.float64)),
+        )
 
     # --- the long way -------------------------------------------------------------------
 
-    def _event(self, payload: bytes) -> None:
-        """One event, field by field. WireError if it is none; nothing of it counts then."""
+    def _event(self, payload: bytes, row: int) -> tuple[int, float]:
+        """One event, field by field: its step and wall time.
+
+        WireError if it is none; nothing of it counts then.
+        """
         event = event_fields(payload)
-        row, sound = len(self._walls), True
-        scalars: list[tuple[_Column, float]] = []
+        sound = True
+        scalars: list[tuple[_Series, float]] = []
         records: list[Header | Frame | End] = []
         for value in event.values:
-            column = self._values.get(value[:-4])
-            if column is not None:
-                scalars.append((column, _FLOAT.unpack_from(value, len(value) - 4)[0]))
+            series = self._values.get(value[:-4])
+            if series is not None:
+                scalars.append((series, _FLOAT.unpack_from(value, len(value) - 4)[0]))
                 continue
             try:
-                self._value(value, scalars, records)
+                self._value(value, row, scalars, records)
             except (LayoutError, ArithmeticError, RecursionError):
                 sound = False  # A header's JSON can hold infinities, and nest without end.
         self.unusable += not sound
-        self._walls.append(event.wall_time)
-        self._steps.append(event.step)
+        if not scalars and not records:
+            self._silent.append(row)
         if event.status == _STOP:
             self._stop_row = row
-        for column, number in scalars:
-            if not column.rows:
-                self._order.append(column)
-            column.rows.append(row)
-            column.values.append(number)
+        for series, number in scalars:
+            if not series.rows:
+                self._met.append(series)
+            series.rows.append(row)
+            series.values.append(number)
         for record in records:
             self._record(record, row)
         if len(event.values) == 1:
-            self._learn_single(payload, event.values[0])
+            self._learn_single(payload, event.values[0], row)
+        return event.step, event.wall_time
 
     def _value(
         self,
         value: bytes,
-        scalars: list[tuple[_Column, float]],
+        row: int,
+        scalars: list[tuple[_Series, float]],
         records: list[Header | Frame | End],
     ) -> None:
         """One summary value; adds what it holds to ``scalars`` or ``records``."""
@@ -165,12 +342,12 @@ class EventDecoder:
         if plugin == PLUGIN:
             record = self._layer_decoder.decode(tag.decode(errors="replace"), content, body)
             if isinstance(record, Scalar):
-                scalars.append((self._column(record.tag.encode()), record.value))
+                scalars.append((self._called(record.tag.encode()), record.value))
             else:
                 records.append(record)
             return
         if plugin and tag not in self._plugins:
-            self._remember(tag, plugin)
+            self._remember(tag, plugin, row)
         if tag.startswith(_SKIPPED_TAGS):
             return
         number, at_end = None, False
@@ -182,33 +359,37 @@ class EventDecoder:
             plain = wire.field_bytes(1, tag) + wire.field_bytes(8, body)
         if number is None:
             return
-        column = self._column(tag)
-        scalars.append((column, number))
+        series = self._called(tag)
+        scalars.append((series, number))
         if at_end and value == plain:
             if len(self._values) >= _MAX_TEMPLATES:
                 self._values.clear()
-            self._values[value[:-4]] = column
+            self._values[value[:-4]] = series
 
-    def _remember(self, tag: bytes, plugin: bytes) -> None:
+    def _remember(self, tag: bytes, plugin: bytes, row: int) -> None:
         """The first plugin named for a tag counts; templates made without it do not."""
         if len(self._plugins) >= _MAX_TAGS:
             self._plugins.clear()
         self._plugins[tag] = plugin
-        if tag in self._columns and plugin != _SCALARS:
-            self._singles.clear()
-            self._values.clear()
+        if tag in self._series and plugin != _SCALARS:
+            self._forget_templates(row)
 
-    def _column(self, tag: bytes) -> _Column:
-        column = self._columns.get(tag)
-        if column is None:
+    def _forget_templates(self, row: int) -> None:
+        self._singles.clear()
+        self._values.clear()
+        self._templates, self._forgot_at = None, row
+
+    def _called(self, tag: bytes) -> _Series:
+        series = self._series.get(tag)
+        if series is None:
             key = SeriesKey(self.run, tag.decode(errors="replace"))
-            column = self._columns[tag] = _Column(key)
-        return column
+            series = self._series[tag] = _Series(key, len(self._series))
+        return series
 
-    def _learn_single(self, payload: bytes, value: bytes) -> None:
+    def _learn_single(self, payload: bytes, value: bytes, row: int) -> None:
         """Makes a template of an event that is wall time, step and one scalar, in this order."""
-        column = self._values.get(value[:-4])
-        if column is None or payload[:1] != b"\x09":
+        series = self._values.get(value[:-4])
+        if series is None or payload[:1] != b"\x09":
             return
         rest = wire.field_bytes(5, wire.field_bytes(1, value))
         between = payload[9 : len(payload) - len(rest)]
@@ -217,8 +398,10 @@ class EventDecoder:
         )
         if plain and payload.endswith(rest):
             if len(self._singles) >= _MAX_TEMPLATES:
-                self._singles.clear()
-            self._singles[rest[:-4]] = column
+                self._forget_templates(row)
+            self._singles[rest[:-4]] = series
+            if self._templates is not None:
+                self._templates.learn(rest[:-4], series.number)
 
     def _record(self, record: Header | Frame | End, row: int) -> None:
         if isinstance(record, Header):
@@ -230,7 +413,7 @@ class EventDecoder:
             stack = self._stacks.get(record.name)
             if stack is None or stack.layers is not layers or not _alike(stack, record.table):
                 stack = self._stacks[record.name] = _Stack(record.table, layers)
-                self._order.append(stack)
+                self._stacked.append(stack)
             stack.rows.append(row)
             stack.matrices.append(record.matrix)
 
@@ -247,50 +430,35 @@ class EventDecoder:
 
     # --- columns ------------------------------------------------------------------------
 
-    def _finish(self) -> Batch:
-        """Everything gathered since the last batch, as arrays."""
-        points: list[Points] = []
-        if self._walls:
-            walls = np.array(self._walls, np.float64)
-            steps = np.array(self._steps, np.int64)
-            finite = np.where(np.isfinite(walls), walls, self._clock)
-            clock = np.maximum(np.maximum.accumulate(finite), self._clock)
-            self._clock = float(clock[-1])
-            self._stopped = self._stop_row == len(walls) - 1
-            for gathered in self._order:
-                points.extend(self._points(gathered, steps, walls, clock))
+    def _finish(self, found: Sequence[Column], events: Events, read: int) -> Batch:
+        """Everything gathered since the last batch, of ``read`` records."""
+        if read:
+            self._stopped = self._stop_row == read - 1
         ended = self._finished or self._stopped
-        batch = Batch(self.run, self.writer, tuple(points), self._facts, ended)
-        for gathered in self._order:
-            if isinstance(gathered, _Column):
-                gathered.rows, gathered.values = [], []
-        if len(self._columns) > _MAX_TAGS:
-            for cache in (self._columns, self._singles, self._values):
-                cache.clear()
+        batch = Batch(self.run, self.writer, tuple(found), events, self._facts, ended)
+        for series in self._met:
+            series.rows, series.values = [], []
+        if len(self._series) > _MAX_TAGS:
+            self._series.clear()
+            self._forget_templates(-1)
         self._begin()
         return batch
 
-    def _points(
-        self, gathered: _Column | _Stack, steps: Ints, walls: Floats, clock: Floats
-    ) -> list[Points]:
-        rows = np.array(gathered.rows, np.intp)
-        when = steps[rows], walls[rows], clock[rows]
-        if isinstance(gathered, _Column):
-            values = np.array(gathered.values, np.float64)
-            return [Points(gathered.key, self.writer, *when, values)]
-        table = gathered.table
-        shape = len(rows), len(table.names), len(table.columns)
-        frames = np.frombuffer(b"".join(gathered.matrices), "<f4").reshape(shape)
-        return [
-            Points(
-                SeriesKey(self.run, LAYER_PREFIX + stat),
-                self.writer,
-                *when,
-                np.ascontiguousarray(frames[:, :, i], np.float64),
-                gathered.layers,
-            )
-            for i, stat in enumerate(table.columns)
-        ]
+    def _frames(self, steps: Ints, walls: Floats, clock: Floats) -> Iterator[Points]:
+        for stack in self._stacked:
+            table, rows = stack.table, np.array(stack.rows, np.intp)
+            shape = len(rows), len(table.names), len(table.columns)
+            frames = np.frombuffer(b"".join(stack.matrices), "<f4").reshape(shape)
+            for i, stat in enumerate(table.columns):
+                yield Points(
+                    SeriesKey(self.run, LAYER_PREFIX + stat),
+                    self.writer,
+                    steps[rows],
+                    walls[rows],
+                    clock[rows],
+                    np.ascontiguousarray(frames[:, :, i], np.float64),
+                    stack.layers,
+                )
 
 
 def _alike(stack: _Stack, table: Table) -> bool:

@@ -1,218 +1,26 @@
-"""TFRecord framing, without I/O: bytes in; payloads and, as values, corruptions out.
+"""TFRecord framing, the writer's side, and what readers share. No I/O.
 
 A record is a length (8 bytes, little-endian), the masked CRC of these 8 bytes, the payload and
-the masked CRC of the payload. Both CRCs are always verified.
+the masked CRC of the payload.
 
-After bad bytes the reader looks for the next good record: five zero bytes (a length under
-16 MB), then the length's CRC, then the payload's. It starts one byte after the bad position,
-because the length of a torn record reaches over good ones. The same search looks into the bytes
-of a record that is not complete: if a good record is in there, the writer was cut off and went
-on, and the rest will never come.
+The training process imports this, so nothing but the standard library is required.
 """
 
 from __future__ import annotations
 
-import re
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
 
-from monitor.formats.crc import crc32c, mask, masked
+from monitor.formats.crc import masked
 
-MAX_RECORD = 64 << 20
-"""Bytes; a longer record (a huge graph, a video) is passed over like a corrupt one."""
-MAX_GARBAGE = 1 << 20
-"""Bytes; more of them without a good record are called corrupt at once, and dropped."""
+HEADER_BYTES = 12
+FRAME_BYTES = 16
+"""Header and trailer."""
 
-_LENGTH = struct.Struct("<Q")
-_CRC = struct.Struct("<I")
-_HEADER = 12
-_FRAME = 16  # header and trailer
-_MAX_UNFINISHED = 64
-_MAX_KNOWN = 4096
-_FIVE_ZEROS = bytes(5)
-_ZEROS = re.compile(rb"\0*")
-
-_BAD_LENGTH = "length checksum mismatch"
-_BAD_PAYLOAD = "payload checksum mismatch"
-_TOO_LONG = f"record longer than {MAX_RECORD >> 20} MB"
-_TORN = "torn record"
-
-_known: dict[bytes, int] = {}
-"""Headers already verified -> length; a look-up is cheaper than a CRC."""
-
-
-@dataclass(frozen=True, slots=True)
-class Corruption:
-    """Bytes that hold no good record, from ``offset`` in the file up to the next good one."""
-
-    offset: int
-    reason: str
+LENGTH = struct.Struct("<Q")
+CRC = struct.Struct("<I")
 
 
 def encode(payload: bytes) -> bytes:
     """``payload`` as one record."""
-    length = _LENGTH.pack(len(payload))
-    return b"".join((length, _CRC.pack(masked(length)), payload, _CRC.pack(masked(payload))))
-
-
-class RecordReader:
-    """Takes a file's bytes in any pieces; the outcome does not depend on where they are cut."""
-
-    def __init__(self) -> None:
-        self._buffer = b""
-        self._base = 0
-        self._trouble = ""
-        # What lies before the buffer was bad, is reported, and no good record came since.
-        self._lost = False
-        # Of the search: where to go on, and records whose ends were not there yet. In the file.
-        self._resume = 0
-        self._unfinished: list[int] = []
-
-    @property
-    def offset(self) -> int:
-        """Up to here in the file all is settled; the next record, or bad bytes, begin here."""
-        return self._base
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether bytes at the end of the data are bad, and might be good once read again.
-
-        Writers through mmap or NFS show a record's bytes late, as zeros at first.
-        """
-        return bool(self._trouble)
-
-    def feed(self, data: bytes, final: bool = False) -> list[bytes | Corruption]:
-        """The records that ``data`` completes: payloads, and corruptions where they stood.
-
-        With ``final``, doubtful bytes at the end are called corrupt. A record that is merely
-        incomplete always waits.
-        """
-        buffer = self._buffer + data if self._buffer else data
-        found: list[bytes | Corruption] = []
-        at = 0
-        while True:
-            if not self._lost:
-                at, self._trouble = _chain(buffer, at, found)
-            good = self._search(buffer, at) if at < len(buffer) else None
-            if good is None:
-                break
-            if not self._lost:
-                reason = _reason(buffer, at, good, self._trouble)
-                found.append(Corruption(self._base + at, reason))
-            at = good
-            self._start_search()
-        if self._trouble and (final or len(buffer) - at > MAX_GARBAGE):
-            found.append(Corruption(self._base + at, self._trouble))
-            self._trouble, self._lost = "", True
-        if self._lost:
-            at = max(at, min([self._resume, *self._unfinished]) - self._base)
-        self._buffer = buffer[at:]
-        self._base += at
-        return found
-
-    def forget(self) -> None:
-        """Drops unsettled bytes; the caller feeds the file from ``offset`` again."""
-        self._buffer = b""
-        self._resume, self._unfinished = 0, []
-
-    def _start_search(self) -> None:
-        self._lost = False
-        self._resume, self._unfinished = 0, []
-
-    def _search(self, buffer: bytes, at: int) -> int | None:
-        """The first good record after ``at``, looking at each position only once."""
-        for begin in list(self._unfinished):
-            outcome = _judge(buffer, begin - self._base)
-            if outcome is True:
-                return begin - self._base
-            if outcome is False:
-                self._unfinished.remove(begin)
-        begin = max(at if self._lost else at + 1, self._resume - self._base)
-        last = len(buffer) - _HEADER
-        for candidate in _candidates(buffer, begin):
-            if candidate > last:
-                break
-            outcome = _judge(buffer, candidate)
-            if outcome is True:
-                return candidate
-            if outcome is None:
-                self._unfinished = [*self._unfinished, self._base + candidate][-_MAX_UNFINISHED:]
-        self._resume = self._base + max(begin, last + 1)
-        return None
-
-
-def _chain(buffer: bytes, at: int, found: list[bytes | Corruption]) -> tuple[int, str]:
-    """Appends the good records from ``at`` on; where it ended, and what is wrong there or ""."""
-    end = len(buffer)
-    known, crc, checksum = _known, crc32c, _CRC.unpack_from
-    while True:
-        body = at + _HEADER
-        if body > end:
-            return at, ""
-        header = buffer[at:body]
-        length = known.get(header)
-        if length is None:
-            length = _length(header)
-            if length is None:
-                return at, _BAD_LENGTH
-        if length > MAX_RECORD:
-            return at, _TOO_LONG
-        after = body + length
-        if after + 4 > end:
-            return at, ""
-        payload = buffer[body:after]
-        c = crc(payload)
-        if ((c >> 15 | c << 17) + 0xA282EAD8) & 0xFFFFFFFF != checksum(buffer, after)[0]:
-            return at, _BAD_PAYLOAD
-        found.append(payload)
-        at = after + 4
-
-
-def _length(header: bytes) -> int | None:
-    """The payload's length, or None if the header's CRC is wrong."""
-    if mask(crc32c(header[:8])) != _CRC.unpack_from(header, 8)[0]:
-        return None
-    length: int = _LENGTH.unpack_from(header)[0]
-    if len(_known) >= _MAX_KNOWN:
-        _known.clear()
-    _known[header] = length
-    return length
-
-
-def _candidates(buffer: bytes, begin: int) -> Iterator[int]:
-    """Positions from ``begin`` on whose eight bytes can be a length under 16 MB, in order.
-
-    The highest byte that is not zero stands right before a run of zeros, so that each run, be
-    it a megabyte long, has at most three of them; and an empty record at its very end, for the
-    CRC of a zero length does not begin with a zero byte.
-    """
-    zeros = buffer.find(_FIVE_ZEROS, begin + 3)
-    while zeros >= 0:
-        run = _ZEROS.match(buffer, zeros)
-        stop = run.end() if run else zeros
-        yield from range(max(begin, zeros - 3), min(zeros, stop - 7))
-        if stop - 8 >= zeros:
-            yield stop - 8
-        zeros = buffer.find(_FIVE_ZEROS, stop)
-
-
-def _judge(buffer: bytes, at: int) -> bool | None:
-    """Whether a good record stands at ``at``; None if its end is not there yet."""
-    body = at + _HEADER
-    length = _length(buffer[at:body])
-    if length is None:
-        return False
-    after = body + length
-    if after + 4 > len(buffer):
-        return None
-    stored: int = _CRC.unpack_from(buffer, after)[0]
-    return masked(buffer[body:after]) == stored
-
-
-def _reason(buffer: bytes, at: int, good: int, trouble: str) -> str:
-    """Said in the same words whether or not the record's claimed end had been seen."""
-    if trouble in (_BAD_LENGTH, _TOO_LONG):
-        return trouble
-    length: int = _LENGTH.unpack_from(buffer, at)[0]
-    return _TORN if good < at + _FRAME + length else _BAD_PAYLOAD
+    length = LENGTH.pack(len(payload))
+    return b"".join((length, CRC.pack(masked(length)), payload, CRC.pack(masked(payload))))

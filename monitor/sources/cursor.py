@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.formats.event import EventDecoder
-from monitor.formats.tfrecord import Corruption, RecordReader
+from monitor.formats.records import Corruption, RecordReader
 from monitor.points import Batch
 from monitor.sources.tail import Rewritten, Tail, Unreadable
 
@@ -87,8 +87,8 @@ class Cursor:
             or self.problem is not None
         )
 
-    def read(self, limit: int, final: bool = False) -> Batch | None:
-        """What at most ``limit`` further bytes say; None if they complete no record.
+    def read(self, limit: int, final: bool = False) -> list[Batch]:
+        """What at most ``limit`` further bytes say; nothing if they complete no record.
 
         ``final`` says that the file will not grow: bad bytes at its end are called corrupt.
         """
@@ -106,9 +106,9 @@ class Cursor:
             return self._decode(data, final)
         if isinstance(data, Unreadable) and not data.missing:
             self.problem = data.reason
-        return None  # A file rewritten twice between two reads is read in the next pass.
+        return []  # A file rewritten twice between two reads is read in the next pass.
 
-    def _decode(self, data: bytes, final: bool) -> Batch | None:
+    def _decode(self, data: bytes, final: bool) -> list[Batch]:
         tail, reader = self._tail, self._reader
         at_end = not data or tail.offset >= tail.size
         found = reader.feed(data, at_end and (final or self._retries >= RETRIES))
@@ -119,10 +119,11 @@ class Cursor:
             if 0 < tail.offset - reader.offset <= REREAD_BYTES:
                 reader.forget()
                 self._dropped = True
-        payloads = [item for item in found if not isinstance(item, Corruption)]
-        batch = self._decoder.decode(payloads) if payloads else None
-        self._count(len(payloads), len(found) - len(payloads))
-        return batch
+        records = [item for item in found if not isinstance(item, Corruption)]
+        batches = self._decoder.decode_all(records)
+        read = sum(1 if isinstance(item, bytes) else len(item) for item in records)
+        self._count(read, len(found) - len(records))
+        return batches
 
     def _count(self, records: int, corrupt: int) -> None:
         counters = self._counters

@@ -163,10 +163,10 @@ class LogDirs:
         now = time.monotonic()
         for cursors in self._grown(now, final):
             for cursor in cursors:
-                batch = cursor.read(limit, final)
-                if batch is not None:
+                batches = cursor.read(limit, final)
+                if batches:
                     cursor.active_at = now
-                    yield batch
+                    yield from batches
                 if cursor.backlog:
                     break
 

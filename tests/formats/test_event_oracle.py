@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from monitor.formats import bulk
 from monitor.formats.event import EventDecoder
-from monitor.formats.tfrecord import Corruption, RecordReader
+from monitor.formats.records import Corruption, RecordReader
 from monitor.points import Batch
 
 pytest.importorskip("tensorboard")
@@ -29,15 +30,26 @@ Rows = Mapping[str, np.ndarray[Any, np.dtype[np.float64]]]
 """Tag -> [T, 3]: step, wall time, value."""
 
 
+@pytest.fixture(params=[1000, 30_000], ids=["one by one", "at once"], autouse=True)
+def piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many bytes are read at a time; over 10,000 go the way of many."""
+    monkeypatch.setattr(bulk, "LEAST_BYTES", 10_000)
+    monkeypatch.setitem(PIECE, "bytes", request.param)
+
+
+PIECE = {"bytes": 1000}
+
+
 def ours(path: Path) -> tuple[Rows, int, int]:
-    """Points, corruptions and unusable events of a file, read in pieces of 1,000 bytes."""
+    """Points, corruptions and unusable events of a file, read in pieces."""
     reader, decoder, corrupt = RecordReader(), EventDecoder("run", "file"), 0
     batches: list[Batch] = []
     data = path.read_bytes()
-    for at in range(0, len(data), 1000):
-        found = reader.feed(data[at : at + 1000])
-        corrupt += sum(isinstance(item, Corruption) for item in found)
-        batches.append(decoder.decode([item for item in found if isinstance(item, bytes)]))
+    for at in range(0, len(data), PIECE["bytes"]):
+        found = reader.feed(data[at : at + PIECE["bytes"]])
+        records = [item for item in found if not isinstance(item, Corruption)]
+        corrupt += len(found) - len(records)
+        batches += decoder.decode_all(records)
     rows: dict[str, list[np.ndarray[Any, np.dtype[np.float64]]]] = {}
     for points in (points for batch in batches for points in batch.points):
         columns = (points.steps.astype(float), points.wall_times, points.values)

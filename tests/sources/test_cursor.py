@@ -39,8 +39,7 @@ class Follower:
         """Steps that came new."""
         before = len(self.batches)
         while self.cursor.look():
-            batch = self.cursor.read(self.limit, final)
-            self.batches += [] if batch is None else [batch]
+            self.batches += self.cursor.read(self.limit, final)
             if not self.cursor.backlog:
                 break
         points = [p for batch in self.batches[before:] for p in batch.points]

@@ -7,12 +7,32 @@ import time
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitor.formats.tfrecord import MAX_GARBAGE, Corruption, RecordReader, encode
+from monitor.formats import bulk
+from monitor.formats.records import MAX_GARBAGE, Corruption, RecordReader
+from monitor.formats.tfrecord import encode
 
 Found = list[bytes | Corruption]
+
+
+@pytest.fixture(params=[bulk.LEAST_BYTES, 1], ids=["one by one", "at once"], autouse=True)
+def regime(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outcome does not depend on how many bytes it takes to read records all at once."""
+    monkeypatch.setattr(bulk, "LEAST_BYTES", request.param)
+
+
+def feed(reader: RecordReader, data: bytes, final: bool = False) -> Found:
+    """Every record by itself."""
+    found = Found()
+    for item in reader.feed(data, final):
+        if isinstance(item, bulk.Block):
+            found += [item.payload(i) for i in range(len(item))]
+        else:
+            found.append(item)
+    return found
+
 
 payloads = st.lists(st.binary(max_size=40), max_size=8)
 
@@ -21,8 +41,8 @@ def read(pieces: Iterable[bytes], final: bool = False) -> Found:
     """What a reader makes of ``pieces``."""
     reader, found = RecordReader(), Found()
     for piece in pieces:
-        found += reader.feed(piece)
-    return found + reader.feed(b"", final) if final else found
+        found += feed(reader, piece)
+    return found + feed(reader, b"", final) if final else found
 
 
 def good(found: Found) -> list[bytes]:
@@ -59,7 +79,7 @@ def test_framing_equals_tensorboards() -> None:
     assert stream.getvalue() == DATA
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(payloads, st.data())
 def test_round_trip_cut_anywhere(records: list[bytes], data: st.DataObject) -> None:
     file = b"".join(map(encode, records))
@@ -72,18 +92,18 @@ def test_round_trip_cut_anywhere(records: list[bytes], data: st.DataObject) -> N
 @pytest.mark.parametrize("cut", range(len(DATA)))
 def test_a_torn_tail_waits(cut: int) -> None:
     reader = RecordReader()
-    before = reader.feed(DATA[:cut])
+    before = feed(reader, DATA[:cut])
     assert not offsets(before)
     assert not reader.doubtful
-    assert before + reader.feed(DATA[cut:]) == FILE
+    assert before + feed(reader, DATA[cut:]) == FILE
 
 
 @pytest.mark.parametrize("cut", range(len(DATA)))
 def test_what_is_dropped_is_read_again_from_the_offset(cut: int) -> None:
     reader = RecordReader()
-    found = reader.feed(DATA[:cut])
+    found = feed(reader, DATA[:cut])
     reader.forget()
-    assert found + reader.feed(DATA[reader.offset :]) == FILE
+    assert found + feed(reader, DATA[reader.offset :]) == FILE
 
 
 def test_every_flipped_bit_costs_one_record() -> None:
@@ -106,7 +126,7 @@ def test_a_flipped_bit_is_found_however_the_bytes_come() -> None:
         assert read(byte_by_byte(bytes(broken))) == read([bytes(broken)])
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(min_size=1, max_size=60), payloads.filter(bool), st.data())
 def test_a_torn_record_and_then_the_writer_goes_on(
     torn: bytes, records: list[bytes], data: st.DataObject
@@ -121,17 +141,17 @@ def test_a_torn_record_and_then_the_writer_goes_on(
 
 def test_a_torn_record_that_claims_more_than_there_is_does_not_block() -> None:
     reader = RecordReader()
-    assert reader.feed(encode(bytes(10_000_000))[:100]) == []
-    found = reader.feed(encode(b"next"))
+    assert feed(reader, encode(bytes(10_000_000))[:100]) == []
+    found = feed(reader, encode(b"next"))
     assert found == [Corruption(0, "torn record"), b"next"]
 
 
 def test_a_zero_filled_tail_then_data() -> None:
     reader = RecordReader()
-    assert reader.feed(encode(b"a") + bytes(5000)) == [b"a"]
+    assert feed(reader, encode(b"a") + bytes(5000)) == [b"a"]
     assert reader.doubtful
-    assert reader.feed(bytes(3000)) == []
-    found = reader.feed(encode(b"b") + encode(b"c"))
+    assert feed(reader, bytes(3000)) == []
+    found = feed(reader, encode(b"b") + encode(b"c"))
     assert found == [Corruption(17, "length checksum mismatch"), b"b", b"c"]
     assert not reader.doubtful
 
@@ -140,31 +160,31 @@ def test_bad_bytes_at_the_end_wait_until_final() -> None:
     broken = bytearray(encode(b"value"))
     broken[13] ^= 1
     reader = RecordReader()
-    assert (reader.feed(bytes(broken)), reader.doubtful) == ([], True)
-    assert (reader.feed(b""), reader.doubtful) == ([], True)
+    assert (feed(reader, bytes(broken)), reader.doubtful) == ([], True)
+    assert (feed(reader, b""), reader.doubtful) == ([], True)
     corrupt = Corruption(0, "payload checksum mismatch")
-    assert (reader.feed(b"", final=True), reader.doubtful) == ([corrupt], False)
-    assert reader.feed(b"", final=True) == []
-    assert reader.feed(encode(b"next")) == [b"next"]
+    assert (feed(reader, b"", final=True), reader.doubtful) == ([corrupt], False)
+    assert feed(reader, b"", final=True) == []
+    assert feed(reader, encode(b"next")) == [b"next"]
 
 
 def test_bad_bytes_that_turn_out_good_when_read_again() -> None:
     record = encode(b"late")
     reader = RecordReader()
-    assert reader.feed(encode(b"a") + bytes(len(record))) == [b"a"]
+    assert feed(reader, encode(b"a") + bytes(len(record))) == [b"a"]
     assert reader.doubtful
     reader.forget()
     assert reader.offset == 17
-    assert reader.feed(record) == [b"late"]
+    assert feed(reader, record) == [b"late"]
     assert not reader.doubtful
 
 
 def test_after_final_the_end_of_a_record_may_still_come() -> None:
     record = encode(b"x" * 100)
     reader = RecordReader()
-    assert offsets(reader.feed(b"\xff" * 50 + record[:60], final=True)) == [0]
+    assert offsets(feed(reader, b"\xff" * 50 + record[:60], final=True)) == [0]
     reader.forget()
-    assert reader.feed((b"\xff" * 50 + record)[reader.offset :]) == [b"x" * 100]
+    assert feed(reader, (b"\xff" * 50 + record)[reader.offset :]) == [b"x" * 100]
 
 
 @pytest.mark.parametrize("kind", ["noise", "zeros", "integers"])
@@ -184,14 +204,14 @@ def test_memory_stays_bounded_in_endless_garbage() -> None:
     noise = random.Random(2).randbytes(1 << 18)
     reader, found = RecordReader(), Found()
     for _ in range(40):
-        found += reader.feed(noise)
+        found += feed(reader, noise)
     assert found == [Corruption(0, "length checksum mismatch")]
     assert len(reader._buffer) <= MAX_GARBAGE
-    assert reader.feed(encode(b"end")) == [b"end"]
+    assert feed(reader, encode(b"end")) == [b"end"]
 
 
 def test_a_record_over_the_limit_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monitor.formats.tfrecord.MAX_RECORD", 1000)
+    monkeypatch.setattr("monitor.formats.records.MAX_RECORD", 1000)
     found = read([encode(b"a") + encode(b"x" * 1001) + encode(b"b")])
     assert good(found) == [b"a", b"b"]
     assert offsets(found) == [17]
