@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import cast
 
 import numpy as np
 
@@ -267,8 +268,7 @@ class Engine:
         moment = Moment(pulse.events, pulse.last_step, now)
         changed = False
         for track in run.pulses:
-            detector = track.rule.detector
-            assert isinstance(detector, PulseDetector)
+            detector = cast("PulseDetector", track.rule.detector)
             before = track.life.state
             with self._guarded(track.rule):
                 run.episodes.move_once(track, detector.listen(pulse, now), moment)
@@ -310,8 +310,8 @@ class Engine:
 def _sweep(run: _Run, track: Track, ring: Ring, joined: Stretch, stretch: Stretch) -> None:
     """One window detector over all new points at once."""
     rule = track.rule
-    detector = rule.detector
-    assert isinstance(detector, WindowDetector)
+    # Not isinstance: asking a protocol's members costs as much as a detector's sweep.
+    detector = cast("WindowDetector", rule.detector)
     window = ring.window(joined, len(stretch), detector.lookback)
     if window.layers is not None and rule.match.chooses_layers:
         window = window.choose(rule.match.columns(window.layers))
@@ -328,8 +328,7 @@ def _sweep(run: _Run, track: Track, ring: Ring, joined: Stretch, stretch: Stretc
 
 def _judge(run: _Run, track: Track, curve: Curve, moment: Moment) -> None:
     """One curve detector on the curve so far."""
-    detector = track.rule.detector
-    assert isinstance(detector, CurveDetector)
+    detector = cast("CurveDetector", track.rule.detector)
     verdict = detector.judge(curve)
     if verdict.evidence is not None:
         verdict = replace(verdict, evidence=_informed(verdict.evidence, curve.context))
@@ -355,19 +354,17 @@ def _informed(evidence: Evidence, context: Mapping[str, Floats]) -> Evidence:
     return replace(evidence, facts={**known, **evidence.facts}) if known else evidence
 
 
-def _layered(rule: Rule) -> bool:
-    detector = rule.detector
-    return isinstance(detector, WindowDetector) and detector.layered
+def _layered(window_rule: Rule) -> bool:
+    return cast("WindowDetector", window_rule.detector).layered
 
 
-def _lookback(rule: Rule) -> int:
-    detector = rule.detector
-    return detector.lookback if isinstance(detector, WindowDetector) else 1
+def _lookback(window_rule: Rule) -> int:
+    return cast("WindowDetector", window_rule.detector).lookback
 
 
 def _context(rule: Rule) -> tuple[str, ...]:
-    detector = rule.detector
-    return () if isinstance(detector, PulseDetector) else detector.context
+    """Of a rule whose detector is shown windows or curves."""
+    return cast("WindowDetector | CurveDetector", rule.detector).context
 
 
 def _looks_at(rule: Rule, run: str) -> bool:

@@ -20,7 +20,7 @@ from monitor.alerts import (
     advance,
     visible,
 )
-from monitor.points import Evidence, Verdict
+from monitor.points import Evidence, Health, Verdict
 from monitor.rules.model import Inhibition, Rule
 
 EPISODES_PER_RUN = 200
@@ -79,6 +79,8 @@ class Episodes:
 
     def move_once(self, track: Track, verdict: Verdict, moment: Moment) -> None:
         """Moves a track by a single verdict."""
+        if track.life is BORN and verdict.health is not Health.BAD:
+            return
         health = np.array([verdict.health], dtype=np.int8)
         here = Positions(moment.index, np.array([moment.step]), np.array([moment.clock]))
 

@@ -206,7 +206,7 @@ class Window:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Curve:
     """A whole scalar series of one attempt, in at most 256 bins of equally many points.
 

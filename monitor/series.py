@@ -8,7 +8,7 @@ the points and their order only, never on how they were cut into reads.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,12 +46,16 @@ class Stretch:
 
 def slice_points(points: Points, a: int, b: int) -> Points:
     """Points a .. b - 1 of ``points``, as views."""
-    return replace(
-        points,
-        steps=points.steps[a:b],
-        wall_times=points.wall_times[a:b],
-        clock=points.clock[a:b],
-        values=points.values[a:b],
+    p, chosen = points, slice(a, b)
+    # Not dataclasses.replace, which takes three times as long.
+    return Points(
+        p.key,
+        p.writer,
+        p.steps[chosen],
+        p.wall_times[chosen],
+        p.clock[chosen],
+        p.values[chosen],
+        p.layers,
     )
 
 
@@ -124,24 +128,28 @@ class Ring:
 def _concatenate(a: Stretch, b: Stretch) -> Stretch:
     join = np.concatenate
     p, q = a.points, b.points
-    points = replace(
-        q,
-        steps=join((p.steps, q.steps)),
-        wall_times=join((p.wall_times, q.wall_times)),
-        clock=join((p.clock, q.clock)),
-        values=join((p.values, q.values)),
+    points = Points(
+        q.key,
+        q.writer,
+        join((p.steps, q.steps)),
+        join((p.wall_times, q.wall_times)),
+        join((p.clock, q.clock)),
+        join((p.values, q.values)),
+        q.layers,
     )
     return Stretch(points, {role: join((a.context[role], b.context[role])) for role in b.context})
 
 
 def _copy(stretch: Stretch) -> Stretch:
     p = stretch.points
-    points = replace(
-        p,
-        steps=p.steps.copy(),
-        wall_times=p.wall_times.copy(),
-        clock=p.clock.copy(),
-        values=p.values.copy(),
+    points = Points(
+        p.key,
+        p.writer,
+        p.steps.copy(),
+        p.wall_times.copy(),
+        p.clock.copy(),
+        p.values.copy(),
+        p.layers,
     )
     return Stretch(points, {role: column.copy() for role, column in stretch.context.items()})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -96,6 +97,7 @@ class Bins:
         return factor * middle(rough) if len(rough) else 0.0
 
 
+@lru_cache(maxsize=1)  # All detectors of a series are shown the same curve in turn.
 def bins_of(curve: Curve) -> Bins:
     """The curve without its empty or infinite bins."""
     steps = curve.steps.astype(np.float64)

@@ -1,0 +1,74 @@
+"""The hook's frames of one read, put together: a layer series is [T, N]."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from monitor.formats.layerstats import Frame, Table
+from monitor.points import LAYER_PREFIX, Floats, Ints, Layers, Points, SeriesKey
+
+
+@dataclass(slots=True, eq=False)
+class _Stack:
+    """New frames of one table, all of the same layout."""
+
+    table: Table
+    layers: Layers
+    rows: list[int] = field(default_factory=list)
+    matrices: list[bytes] = field(default_factory=list)
+
+
+class Stacks:
+    """Takes frames; gives them back as points, once per read."""
+
+    def __init__(self, run: str, writer: str) -> None:
+        self._run = run
+        self._writer = writer
+        self._layouts: dict[str, tuple[Table, Layers]] = {}
+        self._all: list[_Stack] = []
+        self._latest: dict[str, _Stack] = {}
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def put(self, frame: Frame, row: int) -> None:
+        """A frame that stands at event ``row`` of the read."""
+        layers, table = self._layers(frame), frame.table
+        stack = self._latest.get(frame.name)
+        if stack is None or stack.layers is not layers or stack.table.columns != table.columns:
+            stack = self._latest[frame.name] = _Stack(table, layers)
+            self._all.append(stack)
+        stack.rows.append(row)
+        stack.matrices.append(frame.matrix)
+
+    def take(self, steps: Ints, walls: Floats, clock: Floats) -> Iterator[Points]:
+        """The frames since the last call; the arrays [M] are those of all events of the read."""
+        taken, self._all, self._latest = self._all, [], {}
+        for stack in taken:
+            table, rows = stack.table, np.array(stack.rows, np.intp)
+            shape = len(rows), len(table.names), len(table.columns)
+            frames = np.frombuffer(b"".join(stack.matrices), "<f4").reshape(shape)
+            for i, stat in enumerate(table.columns):
+                yield Points(
+                    SeriesKey(self._run, LAYER_PREFIX + stat),
+                    self._writer,
+                    steps[rows],
+                    walls[rows],
+                    clock[rows],
+                    np.ascontiguousarray(frames[:, :, i], np.float64),
+                    stack.layers,
+                )
+
+    def _layers(self, frame: Frame) -> Layers:
+        """The same object for as long as the layout says the same, even when repeated."""
+        table, known = frame.table, self._layouts.get(frame.name)
+        if known is not None and known[0] is table:
+            return known[1]
+        layers = Layers(table.names, table.kinds, table.shapes, table.followed_by)
+        if known is not None and known[1] == layers:
+            layers = known[1]
+        self._layouts[frame.name] = table, layers
+        return layers
