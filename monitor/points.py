@@ -117,7 +117,7 @@ class Batch:
 
     run: str
     writer: str
-    columns: tuple[Column, ...] = ()
+    columns: Sequence[Column] = ()
     events: Events = NOTHING_HEARD
     facts: Mapping[str, str] = field(default_factory=dict)
     """Free-form, said once by the hook: optimizer, learning rates, torch version, ..."""

@@ -7,7 +7,7 @@ summary's key on; ``values`` those of values among several.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from monitor.formats import wire
 from monitor.formats.columns import Templates
@@ -19,14 +19,12 @@ _SCALARS = b"scalars"
 _WALL_KEY, _STEP_KEY = b"\x09", 0x10
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """A scalar series of the file; ``rows`` says at which events of the read its values stand."""
+    """A scalar series of the file."""
 
     key: SeriesKey
     number: int
-    rows: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
 
 
 class Known:

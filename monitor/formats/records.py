@@ -13,8 +13,10 @@ on, and the rest will never come.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from monitor.formats import bulk
 from monitor.formats.bulk import Block
@@ -38,8 +40,12 @@ _BAD_PAYLOAD = "payload checksum mismatch"
 _TOO_LONG = f"record longer than {MAX_RECORD >> 20} MB"
 _TORN = "torn record"
 
-_known: dict[bytes, int] = {}
-"""Headers already verified -> length; a look-up is cheaper than a CRC."""
+_Take = Callable[[bytes, int], tuple[Any, ...]]
+_Frame = tuple[int, _Take, _Take]
+"""Length; takes payload, its CRC and the next header at a position; payload and CRC only."""
+
+_known: dict[bytes, _Frame] = {}
+"""By headers already verified; a look-up is cheaper than a CRC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,39 +154,49 @@ class RecordReader:
 def _chain(buffer: bytes, at: int, found: list[bytes | Block | Corruption]) -> tuple[int, str]:
     """Appends the good records from ``at`` on; where it ended, and what is wrong there or ""."""
     end = len(buffer)
-    known, crc, checksum = _known, crc32c, CRC.unpack_from
+    known, crc = _known, crc32c
+    header = buffer[at : at + HEADER_BYTES]
     while True:
         body = at + HEADER_BYTES
         if body > end:
             return at, ""
-        header = buffer[at:body]
-        length = known.get(header)
-        if length is None:
-            length = _length(header)
-            if length is None:
-                return at, _BAD_LENGTH
+        frame = known.get(header) or _frame(header)
+        if frame is None:
+            return at, _BAD_LENGTH
+        length, take, take_last = frame
         if length > MAX_RECORD:
             return at, _TOO_LONG
-        after = body + length
-        if after + 4 > end:
+        after = body + length + 4
+        if after > end:
             return at, ""
-        payload = buffer[body:after]
+        if after + HEADER_BYTES <= end:
+            payload, stored, header = take(buffer, body)
+        else:
+            (payload, stored), header = take_last(buffer, body), buffer[after:]
         c = crc(payload)
-        if ((c >> 15 | c << 17) + 0xA282EAD8) & 0xFFFFFFFF != checksum(buffer, after)[0]:
+        if ((c >> 15 | c << 17) + 0xA282EAD8) & 0xFFFFFFFF != stored:
             return at, _BAD_PAYLOAD
         found.append(payload)
-        at = after + 4
+        at = after
 
 
-def _length(header: bytes) -> int | None:
-    """The payload's length, or None if the header's CRC is wrong."""
+def _frame(header: bytes) -> _Frame | None:
+    """What the header says, or None if its CRC is wrong."""
     if mask(crc32c(header[:8])) != CRC.unpack_from(header, 8)[0]:
         return None
     length: int = LENGTH.unpack_from(header)[0]
+    if length > MAX_RECORD:
+        return length, _nothing, _nothing
     if len(_known) >= _MAX_KNOWN:
         _known.clear()
-    _known[header] = length
-    return length
+    # One call that takes all out of the buffer is cheaper than slices.
+    take = struct.Struct(f"<{length}sI{HEADER_BYTES}s").unpack_from
+    frame = _known[header] = length, take, struct.Struct(f"<{length}sI").unpack_from
+    return frame
+
+
+def _nothing(buffer: bytes, at: int) -> tuple[Any, ...]:  # noqa: ARG001 - stands for unpack_from
+    raise AssertionError("a record over the limit is never taken")
 
 
 def _candidates(buffer: bytes, begin: int) -> Iterator[int]:
@@ -203,10 +219,10 @@ def _candidates(buffer: bytes, begin: int) -> Iterator[int]:
 def _judge(buffer: bytes, at: int) -> bool | None:
     """Whether a good record stands at ``at``; None if its end is not there yet."""
     body = at + HEADER_BYTES
-    length = _length(buffer[at:body])
-    if length is None:
+    frame = _frame(buffer[at:body])
+    if frame is None:
         return False
-    after = body + length
+    after = body + frame[0]
     if after + 4 > len(buffer):
         return None
     stored: int = CRC.unpack_from(buffer, after)[0]
