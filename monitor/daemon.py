@@ -24,16 +24,23 @@ from monitor.notices import AlertDocument, Notice, document, news
 from monitor.rules import RuleSet, RulesInvalid, load
 from monitor.sinks.log import Logger
 from monitor.sinks.prometheus import RunCollector
-from monitor.sources.wake import Waker
+from monitor.sources.wake import COALESCE_SECONDS, Waker
 from monitor.views import RunView
 from monitor.web import Door
 
 STAT_SECONDS = 1.0
 """Known files are checked this often, hint or no hint: network file systems give none."""
-RESCAN_SECONDS = 5.0
-"""Directories are walked this often for new files, and at once after a hint, but not more often
-than every ``RESCAN_AT_MOST`` seconds."""
+RESCAN_SECONDS = 10.0
+"""Directories are walked this often for new files; sooner when a hint says that one has come or
+gone, but not within ``RESCAN_AT_MOST`` seconds, nor for more than a tenth of the time."""
 RESCAN_AT_MOST = 0.25
+RESCAN_PAUSES = 10
+LISTEN_SECONDS = 5.0
+"""Silence is listened to this often: it counts from minutes on."""
+READING_PAUSES = 2
+MAX_PAUSE_SECONDS = 0.5
+"""After a pass the daemon rests for twice as long as it took, up to this: it sits beside
+expensive work. So a thousand busy runs are read less often, and more of each at once."""
 RELOAD_TIMEOUT_SECONDS = 120.0
 
 
@@ -196,8 +203,9 @@ class Daemon:
         with Waker(self._settings.logdirs) as waker:
             self._wake = waker.wake
             started = time.monotonic()
-            self._follower.catch_up(self._screen.progress)
+            self._follower.catch_up(self._screen.progress, stop=lambda: self._stopping)
             self._publish(frozenset(self._follower.views))
+            self._report_problems()
             self._ready = True
             self._metrics.ready.set(1)
             self._log.info(
@@ -212,36 +220,39 @@ class Daemon:
         self._log.info("stopped")
 
     def _follow(self, waker: Waker) -> None:
-        scanned = ticked = 0.0
+        scan_from = scan_by = listened = checked = 0.0
         while not self._stopping:
-            now = time.monotonic()
-            hinted = waker.wait(max(0.0, min(STAT_SECONDS, scanned + RESCAN_SECONDS - now)))
+            idle = 0.0 if self._follower.dirs.more else STAT_SECONDS
+            waker.wait(max(0.0, min(idle, scan_by - time.monotonic())))
             now = time.monotonic()
             while not self._reloads.empty():
                 answer = self._reloads.get()
                 answer.set_result(self._reload())
-            if now - scanned >= (RESCAN_AT_MOST if hinted else RESCAN_SECONDS):
+            if now >= scan_by or (now >= scan_from and waker.appeared):
                 self._forget(self._follower.rescan())
-                scanned = now
+                scan_by = now + RESCAN_SECONDS
+                cost = time.monotonic() - now
+                scan_from = now + max(RESCAN_AT_MOST, RESCAN_PAUSES * cost)
             changed = self._read()
-            if now - ticked >= STAT_SECONDS:
+            if now - listened >= LISTEN_SECONDS:
                 changed |= self._follower.tick(time.time())
-                ticked = now
+                listened = now
             self._publish(changed)
+            if now - checked >= STAT_SECONDS:
+                self._report_problems()
+                checked = now
+            rest = READING_PAUSES * (time.monotonic() - now)
+            waker.pause = min(max(COALESCE_SECONDS, rest), MAX_PAUSE_SECONDS)
 
     def _read(self) -> frozenset[str]:
-        """Reads until nothing is left."""
-        every: frozenset[str] = frozenset()
-        while not self._stopping:
-            started = time.perf_counter()
-            changed = self._follower.read()
-            if not changed:
-                break
+        """One pass: of each file that has grown, a piece, so that none keeps others waiting."""
+        started = time.perf_counter()
+        changed = self._follower.read()
+        if changed:
             self._metrics.evaluation.observe(time.perf_counter() - started)
             newest = max(self._follower.views[run].last_event for run in changed)
             self._metrics.lag.set(max(0.0, time.time() - newest))
-            every |= changed
-        return every
+        return changed
 
     def _publish(self, changed: frozenset[str]) -> None:
         """Tells the sinks and the screen what is news of the runs that have changed."""
@@ -256,7 +267,6 @@ class Daemon:
                     sink.publish(notice)
                     self._metrics.notices.labels(sink.name, "ok").inc()
             self._told[run] = view
-        self._report_problems()
         self._metrics.follow(self._follower)
         self._screen.show(list(self._follower.views.values()))
 

@@ -14,7 +14,7 @@ from typing import cast
 
 import numpy as np
 
-from monitor.alerts import Alert, Moment, Positions
+from monitor.alerts import BORN, Alert, Moment, Positions, any_bad
 from monitor.detectors.base import CurveDetector, PulseDetector, WindowDetector
 from monitor.episodes import Episodes, Track
 from monitor.heartbeat import Heartbeat
@@ -302,6 +302,11 @@ class Engine:
         found = [alert for name in self._runs for alert in self.view(name).alerts]
         yield from sorted(found, key=lambda a: (a.fired.clock, a.run, a.fired.step))
 
+    def adopt(self, other: Engine) -> None:
+        """Takes over the runs of an engine under the same rules, which is not used any more."""
+        self._runs.update(other._runs)
+        self.failures.update(other.failures)
+
     def forget(self, name: str) -> None:
         """Drops a run; nothing happens if it was never seen."""
         self._runs.pop(name, None)
@@ -315,6 +320,9 @@ def _sweep(run: _Run, track: Track, ring: Ring, joined: Stretch, stretch: Stretc
     window = ring.window(joined, len(stretch), detector.lookback)
     if window.layers is not None and rule.match.chooses_layers:
         window = window.choose(rule.match.columns(window.layers))
+    health = detector(window).health
+    if track.life is BORN and not any_bad(health):
+        return
     before = len(window.steps) - window.new
 
     def explain(i: int) -> Evidence:
@@ -323,7 +331,7 @@ def _sweep(run: _Run, track: Track, ring: Ring, joined: Stretch, stretch: Stretc
 
     points = stretch.points
     positions = Positions(ring.count - len(stretch), points.steps, points.clock)
-    run.episodes.move(track, detector(window).health, positions, explain)
+    run.episodes.move(track, health, positions, explain)
 
 
 def _judge(run: _Run, track: Track, curve: Curve, moment: Moment) -> None:

@@ -11,7 +11,7 @@ from monitor.rules import RuleSet
 from monitor.sources.logdir import LogDirs
 from monitor.views import RunView
 
-READ_BYTES = 1 << 20
+READ_BYTES = 2 << 20
 """At most so much of one file in one pass: a huge file does not keep the others waiting."""
 
 
@@ -27,18 +27,26 @@ class Follower:
         self.views: dict[str, RunView] = {}
 
     def catch_up(
-        self, progress: Callable[[int, int], None] | None = None, final: bool = False
+        self,
+        progress: Callable[[int, int], None] | None = None,
+        final: bool = False,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Reads until nothing is left; ``progress`` hears of bytes done and bytes left.
+        """Reads all that is there now; ``progress`` hears of bytes done and bytes left.
 
         ``final``: nobody writes any more, so bad bytes at the end of a file are corrupt.
+        Ends early when ``stop`` says so.
         """
         self.dirs.rescan()
+        there = self.dirs.sizes()
         changed: set[str] = set()
-        while more := self._pass(final):
+        while not stop() and (more := self._pass(final)):
             changed |= more
             if progress is not None:
                 progress(self.dirs.stats.bytes, self.dirs.backlog)
+            # A thousand runs that go on would never let it end.
+            if not final and not self.dirs.more and self.dirs.reached(there):
+                break
         self._refresh(changed)
 
     def read(self) -> frozenset[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
 
-from monitor.points import Batch, Pulse
+from monitor.points import Batch, Floats, Pulse
 
 RECENT_GAPS = 64
 
@@ -22,6 +25,7 @@ class Heartbeat:
         self._gaps: list[float] = []
         self._longest = 0.0
         self._clocks: dict[str, float] = {}
+        self._pulse: Pulse | None = None
         self.last_step = 0
         self.last_clock = 0.0
         """Seconds since the epoch of the latest event."""
@@ -32,6 +36,7 @@ class Heartbeat:
         """Takes note of what one read of one file gave."""
         steps, clock = batch.events
         heard = len(steps) > 0
+        self._pulse = None
         self.ended = batch.ended if heard or batch.ended else self.ended
         if not heard:
             return
@@ -39,21 +44,33 @@ class Heartbeat:
             self.last_clock = float(clock[-1])
             self.last_step = int(steps[-1])
         self._events += len(steps)
-        gaps = np.diff(clock, prepend=self._clocks.get(batch.writer, clock[0]))
-        gaps = gaps[gaps > 0]
+        gaps = _gaps(self._clocks.get(batch.writer, clock[0]), clock)
         self._clocks[batch.writer] = float(clock[-1])
-        if len(gaps):
-            self._longest = max(self._longest, float(gaps.max()))
-            self._gaps = (self._gaps + gaps[-RECENT_GAPS:].tolist())[-RECENT_GAPS:]
+        if gaps:
+            self._longest = max(self._longest, *gaps)
+            self._gaps = (self._gaps + gaps)[-RECENT_GAPS:]
 
     def pulse(self) -> Pulse:
-        """What is known now."""
-        return Pulse(
-            run=self._run,
-            events=self._events,
-            last_step=self.last_step,
-            last_wall_time=self.last_clock,
-            typical_gap=float(np.median(self._gaps)) if self._gaps else 0.0,
-            longest_gap=self._longest,
-            ended=self.ended,
-        )
+        """What is known now; made anew only when there was something to hear."""
+        if self._pulse is None:
+            self._pulse = Pulse(
+                run=self._run,
+                events=self._events,
+                last_step=self.last_step,
+                last_wall_time=self.last_clock,
+                typical_gap=float(np.median(self._gaps)) if self._gaps else 0.0,
+                longest_gap=self._longest,
+                ended=self.ended,
+            )
+        return self._pulse
+
+
+def _gaps(before: float, clock: Sequence[float] | Floats) -> list[float]:
+    """The pauses in seconds: the last of them, and the longest."""
+    if isinstance(clock, np.ndarray):
+        gaps = np.diff(clock, prepend=before)
+        gaps = gaps[gaps > 0]
+        longest = gaps[: -RECENT_GAPS or None].max(initial=0.0)
+        recent: list[float] = gaps[-RECENT_GAPS:].tolist()
+        return [float(longest), *recent] if longest > 0 and len(gaps) > RECENT_GAPS else recent
+    return [b - a for a, b in itertools.pairwise((before, *clock)) if b > a]

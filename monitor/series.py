@@ -66,9 +66,10 @@ def restarts(before: Ints, steps: Ints) -> NDArray[np.intp]:
     is lower than those of all of the eight points before it starts a new attempt.
     """
     tail = before[-JITTER_POINTS:]
+    goes_on = not len(tail) or steps[0] >= tail[-1]
+    if goes_on and (len(steps) == 1 or bool((steps[1:] >= steps[:-1]).all())):
+        return _NOWHERE
     joined = np.concatenate((tail, steps))
-    if len(joined) < 2 or bool((np.diff(joined) >= 0).all()):
-        return np.empty(0, dtype=np.intp)
     found: list[int] = []
     begin = 0
     for drop in np.flatnonzero(np.diff(joined) < 0) + 1:
@@ -79,6 +80,9 @@ def restarts(before: Ints, steps: Ints) -> NDArray[np.intp]:
             found.append(int(drop) - len(tail))
             begin = int(drop)
     return np.array(found, dtype=np.intp)
+
+
+_NOWHERE = np.empty(0, np.intp)
 
 
 class Ring:
@@ -262,7 +266,10 @@ def _reduce(stretch: Stretch, per_bin: int, last: float) -> _Bins:
         n = finite.sum(axis=1).astype(np.float64)
         mean = np.where(finite, values, 0.0).sum(axis=1) / n  # 0 / 0: an empty bin is NaN
         m2 = np.where(finite, values - mean[:, None], 0.0)
-        steps_between = np.diff(points.values, prepend=last).reshape(-1, per_bin)
+        jumps = np.empty_like(points.values)
+        jumps[0] = points.values[0] - last
+        np.subtract(points.values[1:], points.values[:-1], out=jumps[1:])
+        steps_between = jumps.reshape(-1, per_bin)
         known = np.isfinite(steps_between)
         return _Bins(
             steps=points.steps[ends],
@@ -324,7 +331,7 @@ class ContextColumn:
         """Takes new points. Writers differ in their clocks, so the order is made anew."""
         clock = np.concatenate((self._clock, points.clock))
         values = np.concatenate((self._values, points.values))
-        if len(clock) > 1 and bool((np.diff(clock) < 0).any()):
+        if len(clock) > 1 and bool((clock[1:] < clock[:-1]).any()):
             order = np.argsort(clock, kind="stable")
             clock, values = clock[order], values[order]
         self._clock, self._values = clock, values
@@ -348,6 +355,8 @@ class ContextColumn:
 
 def greatest(columns: Sequence[Floats], length: int) -> Floats:
     """Element by element the greatest known value: several optimizer groups, one rate."""
+    if len(columns) == 1:
+        return columns[0]
     result = np.full(length, np.nan)
     for column in columns:
         result = np.fmax(result, column)

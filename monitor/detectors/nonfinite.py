@@ -67,7 +67,7 @@ class NonFinite:
     def __call__(self, window: Window) -> Verdicts:
         """BAD where a value is not finite and counts, UNKNOWN where it does not count."""
         begin = len(window.steps) - window.new
-        health = np.full(window.new, Health.OK, np.int8)
+        health = np.ones(window.new, np.int8)  # OK is 1.
         broken = ~np.isfinite(window.values[begin:])
         if broken.any():
             counts = self._counts(window, begin)

@@ -47,7 +47,9 @@ class Cursor:
         self.problem: str | None = None
         """Why the file cannot be read, if it cannot."""
         self.active_at = 0.0
-        """Seconds on a monotonic clock; for the owner's use."""
+        """Seconds on a monotonic clock; for the owner's use, as is:"""
+        self.gone_at: float | None = None
+        """Since when the file is not there any more."""
         self._path = path
         self._tail = Tail(path)
         self._counters = counters
@@ -68,6 +70,18 @@ class Cursor:
     def backlog(self) -> int:
         """Bytes known to be there and not read."""
         return 0 if self.problem else max(0, self._tail.size - self._tail.offset)
+
+    @property
+    def offset(self) -> int:
+        """Bytes read so far."""
+        return self._tail.offset
+
+    def size(self) -> int:
+        """Bytes that the file has now; 0 if that cannot be told."""
+        try:
+            return self._path.stat().st_size
+        except OSError:
+            return 0
 
     def look(self) -> bool:
         """Whether there may be something to read, by the file's status."""

@@ -23,6 +23,9 @@ IDLE_AFTER_SECONDS = 10.0
 SWEEP_AT_LEAST_SECONDS = 1.0
 SWEEP_PAUSES = 20
 """Idle files are looked at for at most a twentieth of the time, and at least each second."""
+FORGET_AFTER_SECONDS = 300.0
+"""A file that is gone is forgotten after so long: file servers lose sight of files for moments,
+and people move directories."""
 
 
 def problem(root: Path) -> str | None:
@@ -59,8 +62,9 @@ class LogDirs:
     A root that does not exist is a problem, not an error: it may come.
     """
 
-    def __init__(self, roots: Sequence[Path]) -> None:
+    def __init__(self, roots: Sequence[Path], forget_after: float = FORGET_AFTER_SECONDS) -> None:
         self.stats = Counters()
+        self._forget_after = forget_after
         self._roots = tuple(roots)
         self._cursors: dict[str, Cursor] = {}
         self._generations: dict[str, int] = {}
@@ -69,6 +73,8 @@ class LogDirs:
         self._order: dict[str, list[str]] = {}
         self._problems: dict[str, str] = {}
         self._sweep_at = 0.0
+        self.more = False
+        """Whether the last pass has left something that is known to be there."""
 
     @property
     def runs(self) -> AbstractSet[str]:
@@ -103,14 +109,36 @@ class LogDirs:
         for index, root in enumerate(self._roots):
             _walk_root(scan, index, root)
         self._problems = scan.problems
+        now = time.monotonic()
+        for path in self._cursors.keys() & scan.files.keys():
+            self._cursors[path].gone_at = None
         for path in self._cursors.keys() - scan.files.keys():
             if not any(_inside(path, directory) for directory in scan.unlisted):
-                # Should it come back, it is another file, and must not pass for the same one.
-                self._generations[path] = self._cursors.pop(path).generation + 1
+                self._miss(path, now)
         for path, (index, directory) in scan.files.items():
             if path not in self._cursors:
                 self._take_up(path, index, directory)
         self._arrange()
+
+    def _miss(self, path: str, now: float) -> None:
+        cursor = self._cursors[path]
+        if cursor.gone_at is None:
+            cursor.gone_at = now
+        if now - cursor.gone_at >= self._forget_after:
+            # Should it come back, it is another file, and must not pass for the same one.
+            self._generations[path] = self._cursors.pop(path).generation + 1
+
+    def sizes(self) -> dict[str, int]:
+        """Path -> bytes of every file as it is now."""
+        return {path: cursor.size() for path, cursor in self._cursors.items()}
+
+    def reached(self, sizes: Mapping[str, int]) -> bool:
+        """Whether all files have been read up to what :meth:`sizes` once said."""
+        return all(
+            cursor.offset >= sizes[path] or cursor.problem is not None
+            for path, cursor in self._cursors.items()
+            if path in sizes
+        )
 
     def _take_up(self, path: str, index: int, directory: str) -> None:
         run = self._name(index, directory)
@@ -161,6 +189,7 @@ class LogDirs:
 
     def _pass(self, limit: int, final: bool) -> Iterator[Batch]:
         now = time.monotonic()
+        self.more = False
         for cursors in self._grown(now, final):
             for cursor in cursors:
                 batches = cursor.read(limit, final)
@@ -168,6 +197,7 @@ class LogDirs:
                     cursor.active_at = now
                     yield from batches
                 if cursor.backlog:
+                    self.more = True
                     break
 
     def _grown(self, now: float, every: bool) -> list[list[Cursor]]:
@@ -226,7 +256,7 @@ def _walk(scan: _Scan, index: int, top: str, relative: str, links: list[tuple[st
                     elif entry.is_dir():
                         waiting.append((entry.path, place))
                     elif MARK in entry.name and entry.is_file():
-                        _add_file(scan, index, entry.path, relative)
+                        _add(scan, index, entry.path, relative, (status.st_dev, entry.inode()))
         except OSError as error:
             _note(scan, directory, relative, error)
 
@@ -236,8 +266,12 @@ def _add_file(scan: _Scan, index: int, path: str, directory: str) -> None:
         status = os.stat(path)
     except OSError:
         return  # Gone in between, or out of reach; the next scan sees it again.
-    if (status.st_dev, status.st_ino) not in scan.inodes:
-        scan.inodes.add((status.st_dev, status.st_ino))
+    _add(scan, index, path, directory, (status.st_dev, status.st_ino))
+
+
+def _add(scan: _Scan, index: int, path: str, directory: str, inode: tuple[int, int]) -> None:
+    if inode not in scan.inodes:
+        scan.inodes.add(inode)
         scan.files[path] = index, directory
 
 

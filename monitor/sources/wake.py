@@ -6,7 +6,7 @@ way to be told of changes, it does just that.
 
 Hints are for quiet times. When files change hundreds of times a second (torch's SummaryWriter
 opens, appends and closes for every event) each hint costs more than it tells: then the hints are
-switched off for a while and waits end by themselves every ``COALESCE_SECONDS``.
+switched off for a while and waits end by themselves every :attr:`Waker.pause` seconds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
 COALESCE_SECONDS = 0.02
-"""Waits end at most this often because of hints."""
+"""Waits end at most this often because of hints, unless told otherwise."""
 STORM_HINTS = 100
 """So many hints within a second are a storm."""
 STORM_SECONDS = 10.0
@@ -74,6 +74,15 @@ class Waker(FileSystemEventHandler):
         self._counted_from = 0.0
         self._count = 0
         self._storm_until = 0.0
+        self._appeared = False
+        self.pause = COALESCE_SECONDS
+        """Waits that end because of hints end at least so many seconds apart."""
+
+    @property
+    def appeared(self) -> bool:
+        """Whether a file or directory has come or gone since this was last asked."""
+        appeared, self._appeared = self._appeared, False
+        return appeared
 
     @property
     def hints(self) -> bool:
@@ -98,9 +107,11 @@ class Waker(FileSystemEventHandler):
         os.close(into)
         os.close(out)
 
-    def dispatch(self, event: FileSystemEvent) -> None:  # noqa: ARG002 - what it was is no matter
+    def dispatch(self, event: FileSystemEvent) -> None:
         """Called by watchdog, in its thread, for every change."""
         self._count += 1
+        if not isinstance(event, FileModifiedEvent):
+            self._appeared = True
         if not self._hinted:
             self._hinted = True
             self.wake()
@@ -111,12 +122,12 @@ class Waker(FileSystemEventHandler):
         While the hints are off, it may return True although nothing has changed.
         """
         now = time.monotonic()
-        due = self._woken_at + COALESCE_SECONDS - now
+        due = self._woken_at + self.pause - now
         stormy = self._weather(now) and due <= timeout
         ready = self._readable(due if stormy else timeout)
         if ready and self._hinted:
             # The first hint after a pause wakes at once; those of a stream wait for each other.
-            time.sleep(max(0.0, self._woken_at + COALESCE_SECONDS - time.monotonic()))
+            time.sleep(max(0.0, self._woken_at + self.pause - time.monotonic()))
         if ready or stormy:
             self._woken_at = time.monotonic()
             with contextlib.suppress(BlockingIOError):
