@@ -125,9 +125,10 @@ def check(logdirs: tuple[Path, ...], rules: Path | None, output: str, fail_on: s
             follower.catch_up(
                 lambda done, left: bar.update(task, completed=done, total=done + left),
                 final=True,
+                share=1.0,
             )
     else:
-        follower.catch_up(final=True)
+        follower.catch_up(final=True, share=1.0)
     for problem in follower.dirs.problems.values():
         click.echo(f"monitor: {problem}", err=True)
     for alert, problem in follower.engine.failures.items():

@@ -37,10 +37,12 @@ RESCAN_AT_MOST = 0.25
 RESCAN_PAUSES = 10
 LISTEN_SECONDS = 5.0
 """Silence is listened to this often: it counts from minutes on."""
-READING_PAUSES = 2
-MAX_PAUSE_SECONDS = 0.5
-"""After a pass the daemon rests for twice as long as it took, up to this: it sits beside
+READING_PAUSES = 1
+MAX_PAUSE_SECONDS = 0.25
+"""After a pass the daemon rests for as long as it took, up to this: it sits beside
 expensive work. So a thousand busy runs are read less often, and more of each at once."""
+CATCH_UP_SHARE, CATCH_UP_NICENESS = 0.5, 10
+"""Of the cores, when there is much to read at the start: the training has precedence."""
 RELOAD_TIMEOUT_SECONDS = 120.0
 
 
@@ -203,7 +205,12 @@ class Daemon:
         with Waker(self._settings.logdirs) as waker:
             self._wake = waker.wake
             started = time.monotonic()
-            self._follower.catch_up(self._screen.progress, stop=lambda: self._stopping)
+            self._follower.catch_up(
+                self._screen.progress,
+                stop=lambda: self._stopping,
+                share=CATCH_UP_SHARE,
+                nice=CATCH_UP_NICENESS,
+            )
             self._publish(frozenset(self._follower.views))
             self._report_problems()
             self._ready = True
@@ -295,7 +302,7 @@ class Daemon:
             self._log.error("rules not reloaded, the old ones stay", problem=str(error))
             return str(error)
         follower = Follower(self._settings.logdirs, rules)
-        follower.catch_up()
+        follower.catch_up(share=CATCH_UP_SHARE, nice=CATCH_UP_NICENESS)
         self._metrics.start_over()
         self._follower = follower
         self._metrics.rules.set(len(rules.rules))

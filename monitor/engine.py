@@ -14,7 +14,7 @@ from typing import cast
 
 import numpy as np
 
-from monitor.alerts import BORN, Alert, Moment, Positions, any_bad
+from monitor.alerts import Alert, Moment, Positions, State, any_bad
 from monitor.detectors.base import CurveDetector, PulseDetector, WindowDetector
 from monitor.episodes import Episodes, Track
 from monitor.heartbeat import Heartbeat
@@ -321,7 +321,7 @@ def _sweep(run: _Run, track: Track, ring: Ring, joined: Stretch, stretch: Stretc
     if window.layers is not None and rule.match.chooses_layers:
         window = window.choose(rule.match.columns(window.layers))
     health = detector(window).health
-    if track.life is BORN and not any_bad(health):
+    if track.life.state is State.INACTIVE and not any_bad(health):
         return
     before = len(window.steps) - window.new
 

@@ -16,6 +16,7 @@ from monitor.alerts import (
     Life,
     Moment,
     Positions,
+    State,
     Transition,
     advance,
     visible,
@@ -79,7 +80,7 @@ class Episodes:
 
     def move_once(self, track: Track, verdict: Verdict, moment: Moment) -> None:
         """Moves a track by a single verdict."""
-        if track.life is BORN and verdict.health is not Health.BAD:
+        if track.life.state is State.INACTIVE and verdict.health is not Health.BAD:
             return
         health = np.array([verdict.health], dtype=np.int8)
         here = Positions(moment.index, np.array([moment.step]), np.array([moment.clock]))

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from monitor.alerts import Alert
 from monitor.engine import Engine
+from monitor.parallel import READ_BYTES, parts, processes, read_parts, read_to_the_end
 from monitor.rules import RuleSet
-from monitor.sources.logdir import LogDirs
+from monitor.sources.logdir import FORGET_AFTER_SECONDS, LogDirs
 from monitor.views import RunView
-
-READ_BYTES = 2 << 20
-"""At most so much of one file in one pass: a huge file does not keep the others waiting."""
 
 
 class Follower:
     """Reads what is new in the log directories and keeps a view of every run.
 
+    Runs whose files are gone are forgotten after ``forget_after`` seconds.
     ``views`` is replaced entry by entry, so that other threads may copy it at any time.
     """
 
-    def __init__(self, logdirs: Sequence[Path], rules: RuleSet) -> None:
-        self.dirs = LogDirs(logdirs)
+    def __init__(
+        self,
+        logdirs: Sequence[Path],
+        rules: RuleSet,
+        forget_after: float = FORGET_AFTER_SECONDS,
+    ) -> None:
+        self.dirs = LogDirs(logdirs, forget_after)
         self.engine = Engine(rules)
         self.views: dict[str, RunView] = {}
 
@@ -31,27 +35,42 @@ class Follower:
         progress: Callable[[int, int], None] | None = None,
         final: bool = False,
         stop: Callable[[], bool] = lambda: False,
+        share: float = 0.0,
+        nice: int = 0,
     ) -> None:
         """Reads all that is there now; ``progress`` hears of bytes done and bytes left.
 
         ``final``: nobody writes any more, so bad bytes at the end of a file are corrupt.
-        Ends early when ``stop`` says so.
+        Ends early when ``stop`` says so. Where there is much to read in several runs,
+        processes on ``share`` of the cores do it, with the niceness ``nice``.
         """
         self.dirs.rescan()
-        there = self.dirs.sizes()
         changed: set[str] = set()
-        while not stop() and (more := self._pass(final)):
+        for more in self._catch_up(final, share, nice):
             changed |= more
             if progress is not None:
                 progress(self.dirs.stats.bytes, self.dirs.backlog)
-            # A thousand runs that go on would never let it end.
-            if not final and not self.dirs.more and self.dirs.reached(there):
+            if stop():
                 break
         self._refresh(changed)
 
+    def _catch_up(self, final: bool, share: float, nice: int) -> Iterator[frozenset[str]]:
+        sizes = self.dirs.run_sizes()
+        jobs = processes(sizes, share)
+        if jobs > 1:
+            some = self.dirs.split(parts(sizes, jobs))
+            for dirs, engine in read_parts(some, self.engine.rules, final, jobs, nice):
+                self.dirs.put_back(dirs)
+                self.engine.adopt(engine)
+                yield frozenset(dirs.runs)
+        yield from read_to_the_end(self.dirs, self.engine, final)
+
     def read(self) -> frozenset[str]:
         """One pass over files that have grown; the runs that have changed."""
-        changed = self._pass(final=False)
+        batches = self.dirs.read(READ_BYTES)
+        for batch in batches:
+            self.engine.feed(batch)
+        changed = frozenset(batch.run for batch in batches)
         self._refresh(changed)
         return changed
 
@@ -75,12 +94,7 @@ class Follower:
         found = [alert for view in list(self.views.values()) for alert in view.alerts]
         return sorted(found, key=lambda a: (a.fired.clock, a.run, a.fired.step))
 
-    def _pass(self, final: bool) -> frozenset[str]:
-        batches = self.dirs.read(READ_BYTES, final)
-        for batch in batches:
-            self.engine.feed(batch)
-        return frozenset(batch.run for batch in batches)
-
     def _refresh(self, runs: frozenset[str] | set[str]) -> None:
         for run in runs:
-            self.views[run] = self.engine.view(run)
+            if run in self.engine.runs:
+                self.views[run] = self.engine.view(run)

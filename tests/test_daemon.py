@@ -141,14 +141,14 @@ def test_a_log_directory_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     assert "no such directory" in result.stderr
 
 
-def test_runs_whose_files_are_deleted_are_forgotten(tmp_path: Path) -> None:
-    import shutil
-
-    write_run(tmp_path / "gone", {"loss": falling(5)})
+def test_a_run_whose_files_are_gone_for_a_moment_stays(tmp_path: Path) -> None:
+    write_run(tmp_path / "gone", {"train/loss": nan_at(3)})
+    write_run(tmp_path / "other", {"loss": falling(5)})
     with watching(tmp_path) as watch:
-        assert watch.metric("training_run_step", run="gone") == 4
-        shutil.rmtree(tmp_path / "gone")
-        eventually(lambda: watch.metric("training_run_step", run="gone") is None)
+        (tmp_path / "gone").rename(tmp_path.parent / "away")
+        write_run(tmp_path / "new", {"loss": falling(5)})
+        eventually(lambda: watch.metric("training_run_step", run="new") == 4)
+        assert watch.metric("training_alert_active", run="gone", **NAN_ALERT) == 1
 
 
 def test_health_is_served(tmp_path: Path) -> None:

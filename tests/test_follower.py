@@ -39,12 +39,49 @@ def test_what_is_written_later_is_read_later(tmp_path: Path) -> None:
 
 def test_a_run_whose_files_are_gone_is_forgotten(tmp_path: Path) -> None:
     write_run(tmp_path / "run", {"loss": falling(5)})
-    one = follower(tmp_path)
+    one = Follower([tmp_path], load(None), forget_after=0.0)
     one.catch_up()
     shutil.rmtree(tmp_path / "run")
     assert one.rescan() == {"run"}
     assert one.views == {}
     assert list(one.engine.runs) == []
+
+
+def test_a_run_whose_files_are_gone_is_not_forgotten_at_once(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", {"loss": falling(5)})
+    one = follower(tmp_path)
+    one.catch_up()
+    (tmp_path / "run").rename(tmp_path.parent / "elsewhere")
+    assert one.rescan() == frozenset()
+    assert one.views["run"].last_step == 4
+    (tmp_path.parent / "elsewhere").rename(tmp_path / "run")
+    assert one.rescan() == frozenset()
+    assert one.read() == frozenset()
+
+
+def test_catching_up_ends_although_the_runs_go_on(tmp_path: Path) -> None:
+    runs = [Run(tmp_path / str(i)) for i in range(3)]
+    for run in runs:
+        run.log(loss=1.0)
+        run.flush()
+    one = follower(tmp_path)
+
+    def write_more(done: int, left: int) -> None:
+        for run in runs:
+            run.log(loss=1.0)
+            run.flush()
+
+    one.catch_up(write_more)
+    assert all(view.last_step < 5 for view in one.views.values())
+    for run in runs:
+        run.close()
+
+
+def test_catching_up_ends_when_told_to(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", {"loss": falling(5)})
+    one = follower(tmp_path)
+    one.catch_up(stop=lambda: True)
+    assert set(one.views) <= {"run"}
 
 
 def test_following_and_catching_up_agree(tmp_path: Path) -> None:

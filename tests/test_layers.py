@@ -29,7 +29,8 @@ ALLOWED: dict[str, set[str]] = {
     "terminal": {"alerts", "notices", "rules", "views", "rich"},
     "sinks": {"notices", "rules", "views", "prometheus_client"},
     # what comes in, and what is made of it
-    "follower": {"alerts", "engine", "rules", "sources", "views"},
+    "follower": {"alerts", "engine", "parallel", "rules", "sources", "views"},
+    "parallel": {"engine", "rules", "sources", "joblib"},
     "engine": {"alerts", "detectors", "episodes", "heartbeat", "points", "rules", "series"}
     | {"views", "numpy"},
     "notices": {"alerts", "rules"},

@@ -28,6 +28,11 @@ class Counters:
     """Good records that held no valid event."""
     rewrites: int = 0
 
+    def add(self, other: Counters) -> None:
+        """Adds what was counted elsewhere."""
+        for name in Counters.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
 
 class Cursor:
     """Reads one event file as it grows.
@@ -70,6 +75,10 @@ class Cursor:
     def backlog(self) -> int:
         """Bytes known to be there and not read."""
         return 0 if self.problem else max(0, self._tail.size - self._tail.offset)
+
+    def count_in(self, counters: Counters) -> None:
+        """What is read from now on counts there."""
+        self._counters = counters
 
     @property
     def offset(self) -> int:

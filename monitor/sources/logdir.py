@@ -140,6 +140,37 @@ class LogDirs:
             if path in sizes
         )
 
+    def run_sizes(self) -> dict[str, int]:
+        """Run -> bytes of all its files that are not read yet."""
+        return {
+            run: sum(max(0, cursor.size() - cursor.offset) for cursor in self._of(paths))
+            for run, paths in self._order.items()
+        }
+
+    def split(self, parts: Sequence[Sequence[str]]) -> list[LogDirs]:
+        """The files of some runs apart, for other processes to read; put_back brings them back."""
+        return [self._without(runs) for runs in parts]
+
+    def _without(self, runs: Sequence[str]) -> LogDirs:
+        part = LogDirs(self._roots, self._forget_after)
+        for run in runs:
+            part._order[run] = self._order.pop(run)
+            for path in part._order[run]:
+                part._cursors[path] = self._cursors.pop(path)
+                part._cursors[path].count_in(part.stats)
+        return part
+
+    def put_back(self, part: LogDirs) -> None:
+        """What :meth:`split` has taken away, read by now."""
+        self.stats.add(part.stats)
+        for cursor in part._cursors.values():
+            cursor.count_in(self.stats)
+        self._cursors.update(part._cursors)
+        self._order = dict(sorted((self._order | part._order).items()))
+
+    def _of(self, paths: Sequence[str]) -> Iterator[Cursor]:
+        return map(self._cursors.__getitem__, paths)
+
     def _take_up(self, path: str, index: int, directory: str) -> None:
         run = self._name(index, directory)
         file = os.path.basename(path)

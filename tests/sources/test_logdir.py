@@ -22,7 +22,7 @@ def put(directory: Path, *steps: int, name: str = "events.out.tfevents.1.host") 
 
 
 def scanned(*roots: Path) -> LogDirs:
-    dirs = LogDirs(roots)
+    dirs = LogDirs(roots, forget_after=0.0)
     dirs.rescan()
     return dirs
 
