@@ -34,6 +34,7 @@ _TRIES = 4
 _MAX_KNOWN = 4096
 _FIVE_ZEROS = bytes(5)
 _ZEROS = re.compile(rb"\0*")
+_MANY_ZEROS = bytes(1 << 12)
 
 _BAD_LENGTH = "length checksum mismatch"
 _BAD_PAYLOAD = "payload checksum mismatch"
@@ -208,12 +209,19 @@ def _candidates(buffer: bytes, begin: int) -> Iterator[int]:
     """
     zeros = buffer.find(_FIVE_ZEROS, begin + 3)
     while zeros >= 0:
-        run = _ZEROS.match(buffer, zeros)
-        stop = run.end() if run else zeros
+        stop = _after_zeros(buffer, zeros)
         yield from range(max(begin, zeros - 3), min(zeros, stop - 7))
         if stop - 8 >= zeros:
             yield stop - 8
         zeros = buffer.find(_FIVE_ZEROS, stop)
+
+
+def _after_zeros(buffer: bytes, at: int) -> int:
+    """Where the run of zeros ends; files that a crashed host left can have gigabytes of them."""
+    while buffer.startswith(_MANY_ZEROS, at):
+        at += len(_MANY_ZEROS)
+    run = _ZEROS.match(buffer, at)
+    return run.end() if run else at
 
 
 def _judge(buffer: bytes, at: int) -> bool | None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from monitor.formats import bulk
@@ -132,7 +132,10 @@ def test_a_torn_record_and_then_the_writer_goes_on(
     torn: bytes, records: list[bytes], data: st.DataObject
 ) -> None:
     part = data.draw(st.integers(1, len(torn) + 15))
-    file = encode(b"before") + encode(torn)[:part] + b"".join(map(encode, records))
+    rest = b"".join(map(encode, records))
+    # What follows may happen to be just what was missing: then nothing was torn.
+    assume(not rest.startswith(encode(torn)[part:]))
+    file = encode(b"before") + encode(torn)[:part] + rest
     found = read([file])
     assert good(found) == [b"before", *records]
     assert offsets(found) == [22]

@@ -224,3 +224,26 @@ def test_random_histories_lose_nothing(tmp_path: Path) -> None:
             steps += follower.read()
         assert steps == list(range(20))
         assert follower.counters.corrupt_records == 0
+
+
+def test_a_file_of_more_than_four_gigabytes(tmp_path: Path) -> None:
+    """A hole, as a crashed host leaves one, and then the writer went on."""
+    path = tmp_path / "x.tfevents"
+    with path.open("wb") as file:
+        file.write(record(1))
+        file.seek((1 << 32) + 4321)
+        try:
+            file.write(record(2) + record(3))
+        except OSError as error:
+            pytest.skip(f"no such large files here: {error}")
+    assert path.stat().st_blocks * 512 < 1 << 30, "a file system without holes"
+    counters = Counters()
+    cursor = Cursor(path, "run", "name", counters)
+    found: list[int] = []
+    while cursor.look():
+        found += [int(s) for b in cursor.read(2 << 20) for p in b.points for s in p.steps]
+        if not cursor.backlog:
+            break
+    assert found == [1, 2, 3]
+    assert (counters.records, counters.corrupt_records) == (3, 1)
+    assert cursor.offset == path.stat().st_size
