@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import structlog
@@ -18,11 +18,12 @@ from rich.console import Console
 from monitor import __version__
 from monitor.rules import RuleSet, RulesInvalid, Severity, default_path, json_schema, load
 
+if TYPE_CHECKING:
+    from monitor.sources.logdir import Root
+
 UNUSABLE = 2
 
-_LOGDIRS = click.argument(
-    "logdirs", nargs=-1, required=True, metavar="LOGDIR...", type=click.Path(path_type=Path)
-)
+_LOGDIRS = click.argument("logdirs", nargs=-1, required=True, metavar="LOGDIR...")
 _RULES = click.option(
     "--rules",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -54,15 +55,18 @@ def main() -> None:
     help="Write logs even on a terminal. Without a terminal: text.",
 )
 def watch(
-    logdirs: tuple[Path, ...], rules: Path | None, listen: str, log_format: str | None
+    logdirs: tuple[str, ...], rules: Path | None, listen: str, log_format: str | None
 ) -> None:
-    """Follow LOGDIR for ever; SIGTERM ends it, SIGHUP reloads the rules."""
+    """Follow LOGDIR for ever; SIGTERM ends it, SIGHUP reloads the rules.
+
+    LOGDIR is a directory, an event file, or a URL: s3://bucket/prefix, gs://..., az://...
+    """
     from monitor.daemon import Daemon, Settings
     from monitor.sinks.log import LogSink
     from monitor.terminal import LiveScreen, PlainScreen
     from monitor.web import ListenError, bind, serving
 
-    _existing(logdirs)
+    roots = _existing(logdirs)
     rule_set = _load(rules)
     host, port = _address(listen)
     try:
@@ -75,7 +79,7 @@ def watch(
     log = _logger(log_format or "text", quiet=live)
     title = f"monitor {__version__}  {' '.join(map(str, logdirs))}  {address}/metrics"
     screen = LiveScreen(console, title) if live else PlainScreen()
-    settings = Settings(logdirs, rules, _layer_stats())
+    settings = Settings(roots, rules, _layer_stats())
     daemon = Daemon(settings, rule_set, log, [] if live else [LogSink(log)], screen)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
@@ -107,8 +111,10 @@ def watch(
     show_default=True,
     help="Exit with 1 if an alert at least this severe fired.",
 )
-def check(logdirs: tuple[Path, ...], rules: Path | None, output: str, fail_on: str) -> None:
+def check(logdirs: tuple[str, ...], rules: Path | None, output: str, fail_on: str) -> None:
     """Replay what is in LOGDIR and print the alerts.
+
+    LOGDIR is a directory, an event file, or a URL: s3://bucket/prefix, gs://..., az://...
 
     Exit status: 0 nothing fired, 1 something did, 2 unusable arguments or rules.
     """
@@ -116,8 +122,7 @@ def check(logdirs: tuple[Path, ...], rules: Path | None, output: str, fail_on: s
     from monitor.notices import document
     from monitor.terminal import print_alerts, reading
 
-    _existing(logdirs)
-    follower = Follower(logdirs, _load(rules))
+    follower = Follower(_existing(logdirs), _load(rules))
     errors = Console(stderr=True)
     if errors.is_terminal:
         with reading(errors) as bar:
@@ -193,12 +198,14 @@ def _unusable(message: str) -> SystemExit:
     return SystemExit(UNUSABLE)
 
 
-def _existing(logdirs: Sequence[Path]) -> None:
-    from monitor.sources.logdir import problem
+def _existing(logdirs: Sequence[str]) -> tuple[Root, ...]:
+    from monitor.sources.logdir import problem, root_of
 
-    found = [text for text in map(problem, logdirs) if text is not None]
+    roots = tuple(map(root_of, logdirs))
+    found = [text for text in map(problem, roots) if text is not None]
     if found:
         raise _unusable("\nmonitor: ".join(found))
+    return roots
 
 
 def _load(path: Path | None) -> RuleSet:

@@ -24,6 +24,7 @@ from monitor.notices import AlertDocument, Notice, document, news
 from monitor.rules import RuleSet, RulesInvalid, load
 from monitor.sinks.log import Logger
 from monitor.sinks.prometheus import RunCollector
+from monitor.sources.logdir import Root
 from monitor.sources.wake import COALESCE_SECONDS, Waker
 from monitor.views import RunView
 from monitor.web import Door
@@ -66,7 +67,7 @@ class Screen(Protocol):
 class Settings:
     """What the command line said."""
 
-    logdirs: tuple[Path, ...]
+    logdirs: tuple[Root, ...]
     rules: Path | None = None
     layer_stats: frozenset[str] = frozenset()
     """Layer statistics exported as ``training_layer_<stat>``."""
@@ -202,7 +203,8 @@ class Daemon:
 
     def run(self) -> None:
         """Catches up, then follows until :meth:`stop`."""
-        with Waker(self._settings.logdirs) as waker:
+        local = [root for root in self._settings.logdirs if isinstance(root, Path)]
+        with Waker(local) as waker:
             self._wake = waker.wake
             started = time.monotonic()
             self._follower.catch_up(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from monitor.alerts import Alert
 from monitor.engine import Engine
 from monitor.parallel import READ_BYTES, parts, processes, read_parts, read_to_the_end
 from monitor.rules import RuleSet
-from monitor.sources.logdir import FORGET_AFTER_SECONDS, LogDirs
+from monitor.sources.logdir import FORGET_AFTER_SECONDS, LogDirs, Root
 from monitor.views import RunView
 
 
@@ -22,7 +21,7 @@ class Follower:
 
     def __init__(
         self,
-        logdirs: Sequence[Path],
+        logdirs: Sequence[Root],
         rules: RuleSet,
         forget_after: float = FORGET_AFTER_SECONDS,
     ) -> None:

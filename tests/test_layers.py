@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine": {"alerts", "detectors", "episodes", "heartbeat", "points", "rules", "series"}
     | {"views", "numpy"},
     "notices": {"alerts", "rules"},
-    "sources": {"formats", "points", "watchdog"},
+    "sources": {"formats", "points", "fsspec", "watchdog"},
     # the core: no files, no clock, no threads
     "episodes": {"alerts", "points", "rules", "numpy"},
     "views": {"alerts", "points"},

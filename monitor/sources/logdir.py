@@ -17,6 +17,8 @@ from pathlib import Path
 
 from monitor.points import Batch
 from monitor.sources.cursor import Counters, Cursor
+from monitor.sources.store import Store, StoredFile, StoreError, StoreUrl, fetch_all
+from monitor.sources.tail import LocalFile, Medium
 
 MARK = "tfevents"
 IDLE_AFTER_SECONDS = 10.0
@@ -28,16 +30,28 @@ FORGET_AFTER_SECONDS = 300.0
 and people move directories."""
 
 
-def problem(root: Path) -> str | None:
+Root = Path | StoreUrl
+
+
+def root_of(text: str) -> Root:
+    """What a command line names: a directory or file, or a URL such as ``s3://bucket/prefix``."""
+    return StoreUrl(text) if "://" in text else Path(text)
+
+
+def problem(root: Root) -> str | None:
     """Why ``root`` cannot be watched, in one line; None if it can."""
     try:
-        if root.is_dir():
+        if isinstance(root, StoreUrl):
+            Store(root).listing()
+        elif root.is_dir():
             os.scandir(root).close()
         elif root.exists():
             with root.open("rb"):
                 pass
         else:
             return f"no such directory: {root}"
+    except StoreError as error:
+        return error.strerror
     except OSError as error:
         return f"cannot read {root}: {error.strerror}"
     return None
@@ -62,10 +76,11 @@ class LogDirs:
     A root that does not exist is a problem, not an error: it may come.
     """
 
-    def __init__(self, roots: Sequence[Path], forget_after: float = FORGET_AFTER_SECONDS) -> None:
+    def __init__(self, roots: Sequence[Root], forget_after: float = FORGET_AFTER_SECONDS) -> None:
         self.stats = Counters()
         self._forget_after = forget_after
         self._roots = tuple(roots)
+        self._stores: dict[int, Store] = {}
         self._cursors: dict[str, Cursor] = {}
         self._generations: dict[str, int] = {}
         self._names: dict[tuple[int, str], str] = {}  # (root, directory) -> run
@@ -107,7 +122,10 @@ class LogDirs:
         """Walks the directories: takes up new event files, lets go of those that are gone."""
         scan = _Scan()
         for index, root in enumerate(self._roots):
-            _walk_root(scan, index, root)
+            if isinstance(root, StoreUrl):
+                self._list_store(scan, index, root)
+            else:
+                _walk_root(scan, index, root)
         self._problems = scan.problems
         now = time.monotonic()
         for path in self._cursors.keys() & scan.files.keys():
@@ -119,6 +137,16 @@ class LogDirs:
             if path not in self._cursors:
                 self._take_up(path, index, directory)
         self._arrange()
+
+    def _list_store(self, scan: _Scan, index: int, url: StoreUrl) -> None:
+        try:
+            store = self._stores.get(index) or self._stores.setdefault(index, Store(url))
+            for path in store.listing():
+                if MARK in os.path.basename(path):
+                    scan.files[f"{url}/{path}"] = index, os.path.dirname(path) or "."
+        except StoreError as error:
+            scan.problems[str(url)] = str(error.strerror)
+            scan.unlisted.append(str(url))
 
     def _miss(self, path: str, now: float) -> None:
         cursor = self._cursors[path]
@@ -141,10 +169,11 @@ class LogDirs:
         )
 
     def run_sizes(self) -> dict[str, int]:
-        """Run -> bytes of all its files that are not read yet."""
+        """Run -> bytes of all its files that are not read yet, of runs that can be split off."""
         return {
             run: sum(max(0, cursor.size() - cursor.offset) for cursor in self._of(paths))
             for run, paths in self._order.items()
+            if all(isinstance(cursor.medium, LocalFile) for cursor in self._of(paths))
         }
 
     def split(self, parts: Sequence[Sequence[str]]) -> list[LogDirs]:
@@ -176,7 +205,9 @@ class LogDirs:
         file = os.path.basename(path)
         name = _text(file if directory == "." else f"{directory}/{file}")
         generation = self._generations.pop(path, 1)
-        cursor = Cursor(Path(path), run, name, self.stats, generation)
+        store = self._stores.get(index)
+        medium: Medium = LocalFile(Path(path)) if store is None else StoredFile(store, name)
+        cursor = Cursor(medium, run, name, self.stats, generation)
         cursor.active_at = time.monotonic()
         self._cursors[path] = cursor
 
@@ -221,7 +252,12 @@ class LogDirs:
     def _pass(self, limit: int, final: bool) -> Iterator[Batch]:
         now = time.monotonic()
         self.more = False
-        for cursors in self._grown(now, final):
+        grown = self._grown(now, final)
+        if self._stores:
+            each = [cursors[0] for cursors in grown if cursors]
+            stored = [(c.medium, c) for c in each]
+            fetch_all([(m, c.wanted(limit)) for m, c in stored if isinstance(m, StoredFile)])
+        for cursors in grown:
             for cursor in cursors:
                 batches = cursor.read(limit, final)
                 if batches:
