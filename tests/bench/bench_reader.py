@@ -115,7 +115,9 @@ def show(console: Console, file: File, bare: float, with_numpy: float) -> None:
         rate, peak = file.rate(name), file.typical(name, "peak")
         ratios = rate / file.rate(SAMPLED), rate / slowest
         row = [f"{rate / 1000:.0f}", f"{1e6 / rate:.2f}", *(f"{ratio:.2f}" for ratio in ratios)]
-        above = ["", ""] if name in FLAGS else [f"{(peak - m) / MB:.0f}" for m in (bare, with_numpy)]
+        above = (
+            ["", ""] if name in FLAGS else [f"{(peak - m) / MB:.0f}" for m in (bare, with_numpy)]
+        )
         table.add_row(name, *row, f"{peak / MB:.0f}", *above)
     console.print(table)
     share = file.rate(OURS["rules"]) / file.rate(OURS["columns"])
