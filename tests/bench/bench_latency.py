@@ -40,8 +40,7 @@ def batch(watch: Watch, directory: Path, names: list[str]) -> list[float]:
         for loss in falling(30):
             training.log(loss=loss)
         training.flush()
-    for name in names:
-        eventually(lambda name=name: watch.metric("training_run_step", run=name) == 29)
+    eventually(lambda: all(watch.metric("training_run_step", run=name) == 29 for name in names))
     delays = [one(watch, training, name) for name, training in runs.items()]
     for name in names:
         shutil.rmtree(directory / name)

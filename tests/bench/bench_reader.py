@@ -52,7 +52,7 @@ class File:
     """Reader -> what it measured in each round."""
 
     def typical(self, reader: str, what: str) -> float:
-        return statistics.median(run[what] for run in self.runs[reader])
+        return statistics.median(float(run[what]) for run in self.runs[reader])
 
     def rate(self, reader: str) -> float:
         """Events per CPU second."""

@@ -2,11 +2,15 @@
 
     python -m tests.bench.load DIRECTORY --runs N --rate R --tags T --style S [--nan SECONDS]
 
-R points a second in all, its steps spread evenly over time and runs. ``--style each``: opens, appends and closes for every event, as torch's
-SummaryWriter does without TensorFlow; ``step``: a file stays open, all tags of a step in one
-write; ``buffered``: the same, but a buffer goes to the file ten times a second.
+R points a second in all, its steps spread evenly over time and runs.
+
+``--style each``: opens, appends and closes for every event, as torch's SummaryWriter does
+without TensorFlow; ``step``: a file stays open, all tags of a step in one write; ``buffered``:
+the same, but a buffer goes to the file ten times a second.
+
 ``--nan``: every so many seconds one more run's loss is NaN for one step, and a line on standard
-output says which and when it was written: ``RUN SECONDS`` since the epoch. Ends with its input.
+output says which and when it had been written: ``RUN SECONDS`` since the epoch. Ends when its
+standard input does.
 """
 
 from __future__ import annotations

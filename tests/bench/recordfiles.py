@@ -11,6 +11,7 @@ gained by remembering whole records. Three kinds:
 
 from __future__ import annotations
 
+import math
 import random
 import struct
 from collections.abc import Callable, Iterator
@@ -45,7 +46,7 @@ def series(tag: str) -> Callable[[float, int, float], bytes]:
 
 def _value(chance: random.Random, step: int) -> float:
     """Something that falls as a loss does, with noise: no rule has anything to say."""
-    return (1 + step / 100) ** -0.3 + 0.02 * chance.random()
+    return math.pow(1 + step / 100, -0.3) + 0.02 * chance.random()
 
 
 def _names(begin: list[str], count: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""TensorBoard's data server in Rust as one more reader: started, asked until it is done, stopped."""
+"""TensorBoard's data server in Rust as one more reader: started, asked until done, stopped."""
 
 from __future__ import annotations
 
