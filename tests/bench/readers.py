@@ -94,7 +94,7 @@ def live() -> Reader:
     memory; the clock of this thread, so that neighbours do not count.
     """
     from monitor.formats.event import EventDecoder
-    from monitor.formats.tfrecord import RecordReader
+    from monitor.formats.records import Corruption, RecordReader
     from monitor.sources.cursor import Counters, Cursor
     from tests.bench.recordfiles import beginning
 
@@ -109,12 +109,13 @@ def live() -> Reader:
             for piece in pieces:
                 file.write(piece)
                 begin = time.thread_time_ns()
-                batch = cursor.read(limit) if cursor.look() else None
+                batches = cursor.read(limit) if cursor.look() else []
                 middle = time.thread_time_ns()
-                again = decoder.decode([x for x in reader.feed(piece) if isinstance(x, bytes)])
+                found = [x for x in reader.feed(piece) if not isinstance(x, Corruption)]
+                again = decoder.decode_all(found)
                 end = time.thread_time_ns()
-                assert batch is not None
-                assert len(batch.points) == len(again.points)
+                assert len(batches) == len(again) == 1
+                assert len(batches[0].columns) == len(again[0].columns)
                 from_file.append((middle - begin) / LIVE_RECORDS / 1000)
                 from_memory.append((end - middle) / LIVE_RECORDS / 1000)
         grown.unlink()
