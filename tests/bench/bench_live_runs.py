@@ -32,6 +32,7 @@ WRITERS = 2
 TAGS = 5
 NANS_PER_SECOND = 5.0
 SETTLE_SECONDS = 5.0
+READY_SECONDS = 60.0
 REST_SECONDS = 15.0
 """The daemon's hints come back some time after a storm of changes: idle begins after that."""
 
@@ -71,6 +72,16 @@ class Spent:
 
     def percent(self) -> float:
         return 100 * (self._cpu() - self._before) / (time.monotonic() - self._begin)
+
+
+def show_ready(watch: Watch, began: float) -> None:
+    """Waits until it has caught up with runs that do not wait for it; not for ever."""
+    while watch.get("/-/ready")[0] != 200:
+        if time.monotonic() - began > READY_SECONDS:
+            print(f"not ready after {READY_SECONDS:g} s: it does not catch up with its runs")
+            return
+        time.sleep(0.1)
+    print(f"ready {time.monotonic() - began:.1f} s after its start")
 
 
 def show_live(loads: Sequence[Load], watch: Watch, runs: int, seconds: float) -> None:
@@ -130,7 +141,10 @@ def main() -> None:
             stack.enter_context(loading(Path(name), *load, "--first", i * share))
             for i in range(WRITERS)
         ]
-        watch = stack.enter_context(watching(Path(name), "--log-format", "json"))
+        began = time.monotonic()
+        json_log = ("--log-format", "json")
+        watch = stack.enter_context(watching(Path(name), *json_log, ready=False))
+        show_ready(watch, began)
         time.sleep(SETTLE_SECONDS)
         show_live(loads, watch, share * WRITERS, options.seconds)
         show_idle(watch, share * WRITERS, options.idle)
