@@ -4,6 +4,10 @@ A record is intact where all its bytes stand, untouched and without a gap. Besid
 happen to complete one: a cut between two records of the same length may leave a good one, of
 one's header and the other's body. Such a record shares its own bytes with one side of a seam,
 so at each seam it is looked whether the records on both sides stand there in full.
+
+And a record whose last byte is missing may be completed by the first byte of the next one, if
+that happens to be the same. Both stand there in full then, one in the other's bytes; whoever
+reads on from the end of the first cannot have the second, and is not asked to.
 """
 
 from __future__ import annotations
@@ -36,7 +40,17 @@ def intact(good: Good, mutant: Mutant) -> list[tuple[int, int]]:
                 begin = at - int(origin[at] - good.bounds[r])
                 if begin >= 0 and begin not in found and data.startswith(good.record(r), begin):
                     found[begin] = r
-    return sorted(found.items())
+    return _apart(good, sorted(found.items()))
+
+
+def _apart(good: Good, found: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Without those that begin before the one before them has ended."""
+    kept, end = list[tuple[int, int]](), 0
+    for begin, r in found:
+        if begin >= end:
+            kept.append((begin, r))
+            end = begin + len(good.record(r))
+    return kept
 
 
 def gaps(good: Good, found: list[tuple[int, int]], size: int) -> list[int]:

@@ -74,6 +74,21 @@ def test_bytes_that_happen_to_complete_a_record_do_so() -> None:
     assert found(file.overwrite(B[4], FILE.data[B[4] : B[5]])) == list(range(10))
 
 
+def test_of_two_records_that_share_a_byte_the_first_counts() -> None:
+    """Its last byte is missing, and the next record begins with the same one."""
+    many = make(random.Random(2), 200)
+    ends = {many.data[end - 1]: r for r, end in enumerate(many.bounds.tolist()[1:])}
+    torn, after = next(
+        (ends[many.data[begin]], r)
+        for r, begin in enumerate(many.bounds.tolist()[:-1])
+        if many.data[begin] in ends
+    )
+    file = whole(many)
+    torn_part = file.cut(many.bounds[torn], many.bounds[torn + 1] - 1)
+    shared = join(torn_part, file.cut(many.bounds[after], many.bounds[after + 1]))
+    assert intact(many, shared) == [(0, torn)]
+
+
 def test_gaps_are_where_nothing_intact_stands() -> None:
     file = whole(FILE)
     broken = join(foreign(b"xyz"), file.cut(0, B[2]), foreign(b"?"))
