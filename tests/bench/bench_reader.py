@@ -5,8 +5,9 @@
 Each reader has a process of its own, the readers take turns, and the medians of CPU seconds over
 all rounds are compared. Of Python readers the interpreter's start and the imports are left out,
 ours and theirs alike. Of rustboard (TensorBoard's data server in Rust) everything counts, for
-its start cannot be told apart; what it costs by itself is printed. Two readers are so slow that
-they get only the beginning of each file: their rate does not hang on the length.
+its start cannot be told apart; what it costs by itself is printed. It is asked whether it is
+done only when its clock stands still, because the answer costs it much. Two readers are so slow
+that they get only the beginning of each file: their rate does not hang on the length.
 
 An event is a record of the file, whatever is in it. Every reader verifies payloads' checksums,
 but for rustboard as it comes.
@@ -107,7 +108,7 @@ def show(console: Console, file: File, bare: float, with_numpy: float) -> None:
     """The table of one file."""
     table = Table(title=f"{file.name}: {file.events:,} events, slow readers {file.part_events:,}")
     table.add_column("reader", no_wrap=True)
-    for head in ("k events/CPU s", "us/event", "x sampled", "x Accum.", "peak MB", "above bare"):
+    for head in ("k ev/s", "us/event", "x sampled", "x Accum.", "peak MB", "above bare"):
         table.add_column(head, justify="right")
     table.add_column("above numpy", justify="right")
     slowest = file.rate(SLOW["EventAccumulator"])
@@ -190,7 +191,8 @@ def main() -> None:
         first = files[0]
         starts = {n: first.typical(n, "startup") for n in (*OURS.values(), *SLOW.values())}
     console.print(
-        f"medians of {options.rounds} rounds. Not counted, CPU seconds to start and import: "
+        f"k ev/s: thousand events per CPU second; medians of {options.rounds} rounds. "
+        "Not counted, CPU seconds to start and import: "
         + ", ".join(f"{name} {seconds:.2f}" for name, seconds in starts.items())
         + f". Counted: rustboard's start, {1000 * start:.0f} ms.\n"
         f"x sampled: ratio to {SAMPLED}. MB above a bare interpreter ({bare / MB:.0f}) and above "

@@ -15,6 +15,8 @@ from tests.bench.measure import cpu_of, peak_memory
 
 PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.02
+REST_SHARE = 0.01
+"""Of a core: a process that takes less than that for five polls has nothing to do."""
 ALL = 1 << 30
 """More points than a series has."""
 
@@ -73,13 +75,31 @@ def serving(logdir: Path, *flags: str) -> Iterator[Server]:
 def read(logdir: Path, expected: Mapping[str, int], *flags: str) -> dict[str, float]:
     """Has ``logdir`` read until each tag has got to its last step as ``expected``.
 
-    The CPU seconds are the whole life of the process: its start, the reading, and the answers
-    while it was asked whether it is done; not the one that counts its points.
+    The CPU seconds are those of the process from its start to the end of reading. To answer it
+    goes through all points, so it is asked only when it seems to be done.
     """
     with serving(logdir, *flags) as server:
-        _wait(lambda: server.last_steps() == expected, server.process)
-        cpu, peak = cpu_of(server.process.pid), peak_memory(server.process.pid)
+        pid, cpu = server.process.pid, 0.0
+
+        def done() -> bool:
+            nonlocal cpu
+            cpu = _at_rest(pid)
+            return server.last_steps() == expected
+
+        _wait(done, server.process)
+        peak = peak_memory(pid)
         return {"cpu": cpu, "peak": peak, "points": server.points(), "startup": 0.0}
+
+
+def _at_rest(pid: int) -> float:
+    """Waits until a process does nothing for a while; its CPU seconds then."""
+    before, still = -1.0, 0
+    while still < 5:
+        now = cpu_of(pid)
+        still = still + 1 if now - before < REST_SHARE * POLL_SECONDS else 0
+        before = now
+        time.sleep(POLL_SECONDS)
+    return before
 
 
 def _wait(condition: Any, process: subprocess.Popen[bytes]) -> None:
