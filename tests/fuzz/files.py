@@ -56,6 +56,7 @@ class _Maker:
         self.names = [*_TAGS, *(f"t{i}/" + "x" * (i % 30) for i in range(len(_TAGS), tags))][:tags]
         self._stride = chance.choice(_STEPS)
         self._named: set[int] = set()
+        self._huge = False
         self.tags: list[int] = []
         self.steps: list[int] = []
         self.walls: list[float] = []
@@ -93,8 +94,9 @@ class _Maker:
         )
 
     def _histogram(self) -> bytes:
-        """No scalar: a few hundred bytes with many zeros, now and then very many."""
-        buckets = self._chance.choice((1, 30, 30, 30, 300, 9000))
+        """No scalar: a few hundred bytes with many zeros, once in a file very many."""
+        buckets = self._chance.choice((1, 30, 30, 30, 300, 30 if self._huge else 9000))
+        self._huge = self._huge or buckets == 9000
         counts = b"".join(map(_DOUBLE.pack, range(min(30, buckets)))).ljust(8 * buckets, b"\0")
         return wire.field_bytes(1, b"weights") + wire.field_bytes(5, wire.field_bytes(7, counts))
 
