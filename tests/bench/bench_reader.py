@@ -48,7 +48,6 @@ class File:
     part: Path
     events: int
     part_events: int
-    made: bool
     runs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Reader -> what it measured in each round."""
 
@@ -69,7 +68,8 @@ def made(directory: Path, kind: str, events: int, part: int) -> File:
 
 def given(directory: Path, path: Path, part: int, kind: str = "") -> File:
     """A file as it is, linked or made, and its beginning."""
-    name = kind or path.name
+    # EventAccumulator takes a directory with "tfevents" in its name for a file.
+    name = kind or f"given{len(list(directory.iterdir()))}"
     whole, beginning = directory / name, directory / f"{name}.part"
     if not kind:
         whole.mkdir()
@@ -78,7 +78,7 @@ def given(directory: Path, path: Path, part: int, kind: str = "") -> File:
     data, part_events = recordfiles.beginning(path, part)
     (beginning / "events.out.tfevents.part").write_bytes(data)
     events = recordfiles.beginning(path, sys.maxsize)[1]
-    return File(name, whole, beginning, events, part_events, bool(kind))
+    return File(kind or path.name[-60:], whole, beginning, events, part_events)
 
 
 def python(reader: str, directory: Path) -> dict[str, Any]:
@@ -144,6 +144,8 @@ def disagreements(file: File) -> list[str]:
 
 def show_live(console: Console, file: File) -> None:
     found = python("live", file.part)
+    if not found["file"]:
+        return  # It is too short.
     for what, text in (("file", "through a Cursor"), ("memory", "from bytes in memory")):
         typical, worst = (percentile(found[what], p) for p in (50, 99))
         console.print(
@@ -160,45 +162,59 @@ def rustboards_start(directory: Path) -> float:
         return cpu_of(server.process.pid)
 
 
+def show_notes(console: Console, file: File, rounds: int, start: float, bare: float) -> None:
+    """What the tables count and what not."""
+    starts = {name: file.typical(name, "startup") for name in (*OURS.values(), *SLOW.values())}
+    console.print(
+        f"k ev/s: thousand events per CPU second; medians of {rounds} rounds. "
+        "Not counted, CPU seconds to start and import: "
+        + ", ".join(f"{name} {seconds:.2f}" for name, seconds in starts.items())
+        + f". Counted: rustboard's start, {1000 * start:.0f} ms.\n"
+        f"x sampled: ratio to {SAMPLED}. MB above a bare interpreter ({bare / MB:.0f}), which "
+        "has loaded nothing, and above one that has loaded numpy."
+    )
+
+
+def compare(options: argparse.Namespace, directory: Path) -> list[str]:
+    """Prints the tables; what the readers do not agree on."""
+    console = Console(width=110, highlight=False)
+    files = [given(directory, path, options.slice) for path in options.file] or [
+        made(directory, kind, options.events, options.slice) for kind in recordfiles.KINDS
+    ]
+    lasts = [python("columns", file.whole)["last"] for file in files]
+    for _ in range(options.rounds):
+        for file, last in zip(files, lasts, strict=True):
+            one_round(file, last)
+    start = rustboards_start(directory)
+    (directory / "empty").mkdir()
+    bare, with_numpy = (
+        python(reader, directory / "empty")["peak"] for reader in ("interpreter", "numpy")
+    )
+    for file in files:
+        show(console, file, bare, with_numpy)
+        show_live(console, file)
+    show_notes(console, files[0], options.rounds, start, bare)
+    return [line for file in files for line in disagreements(file)]
+
+
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--events", type=int, default=500_000, help="events in each made file")
     parser.add_argument("--slice", type=int, default=50_000, help="events for slow readers")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--file", type=Path, action="append", default=[], help="a real file too")
-    options = parser.parse_args()
-    console = Console(width=110, highlight=False)
-    wrong: list[str] = []
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        files = [given(directory, path, options.slice) for path in options.file] or [
-            made(directory, kind, options.events, options.slice) for kind in recordfiles.KINDS
-        ]
-        lasts = [python("columns", file.whole)["last"] for file in files]
-        for _ in range(options.rounds):
-            for file, last in zip(files, lasts, strict=True):
-                one_round(file, last)
-        start = rustboards_start(directory)
-        (directory / "empty").mkdir()
-        bare, with_numpy = (
-            python(reader, directory / "empty")["peak"] for reader in ("interpreter", "numpy")
-        )
-        for file in files:
-            show(console, file, bare, with_numpy)
-            show_live(console, file)
-            wrong += disagreements(file)
-        first = files[0]
-        starts = {n: first.typical(n, "startup") for n in (*OURS.values(), *SLOW.values())}
-    console.print(
-        f"k ev/s: thousand events per CPU second; medians of {options.rounds} rounds. "
-        "Not counted, CPU seconds to start and import: "
-        + ", ".join(f"{name} {seconds:.2f}" for name, seconds in starts.items())
-        + f". Counted: rustboard's start, {1000 * start:.0f} ms.\n"
-        f"x sampled: ratio to {SAMPLED}. MB above a bare interpreter ({bare / MB:.0f}) and above "
-        f"one with numpy ({with_numpy / MB:.0f})."
+    parser.add_argument(
+        "--file", type=Path, action="append", default=[], help="this file instead of made ones"
     )
-    console.print("\n".join(wrong) or "all readers agree on the number of points")
+    options = parser.parse_args()
+    if missing := [str(path) for path in options.file if not path.is_file()]:
+        parser.error(f"no such file: {', '.join(missing)}")
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            wrong = compare(options, Path(directory))
+        except rustboard.ServerError as error:
+            sys.exit(f"bench_reader: {error}")
+    print("\n".join(wrong) or "all readers agree on the number of points")
     if wrong and not options.file:
         sys.exit(1)
 

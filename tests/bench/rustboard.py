@@ -21,6 +21,10 @@ ALL = 1 << 30
 """More points than a series has."""
 
 
+class ServerError(Exception):
+    """The data server did not do its work; the message is for people."""
+
+
 @dataclass
 class Server:
     """A running data server."""
@@ -106,9 +110,9 @@ def _wait(condition: Any, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         if process.poll() is not None:
-            raise RuntimeError(f"the data server ended with {process.returncode}")
+            raise ServerError(f"the data server ended with {process.returncode}")
         if time.monotonic() > end:
-            raise RuntimeError(
+            raise ServerError(
                 "the data server did not read the whole file "
                 f"within {PATIENCE_SECONDS:.0f} s: it may have met a record it cannot read"
             )

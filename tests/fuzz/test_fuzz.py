@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitor.formats import records
+from monitor.formats import bulk, records
 from monitor.formats.event import EventDecoder
 from monitor.formats.records import RecordReader
 from monitor.points import Points
@@ -114,8 +114,8 @@ def _breaks_down(kept: Callable[..., Any]) -> Callable[..., Any]:
     return feed
 
 
-def failures(count: int = 60) -> list[str]:
-    verdicts = (judge(case(random.Random(f"0/{i}"), large_share=0.0)) for i in range(count))
+def failures(count: int = 60, large_share: float = 0.0) -> list[str]:
+    verdicts = (judge(case(random.Random(f"0/{i}"), large_share)) for i in range(count))
     return [verdict.wrong for verdict in verdicts if verdict.wrong is not None]
 
 
@@ -141,6 +141,11 @@ def test_a_reader_that_does_not_look_at_the_checksum_fails(
 
     monkeypatch.setattr(records, "_chain", believing)
     assert any("nobody wrote" in sentence for sentence in failures(200))
+
+
+def test_blocks_whose_checksums_nobody_looks_at_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "_intact", lambda block, at: True)
+    assert failures(30, large_share=1.0)
 
 
 def test_a_decoder_that_mixes_up_steps_fails(monkeypatch: pytest.MonkeyPatch) -> None:
