@@ -29,7 +29,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from monitor.follower import READ_BYTES
+from monitor.parallel import READ_BYTES
 from tests.bench import recordfiles, rustboard
 from tests.bench.measure import MB, cpu_of, percentile
 
