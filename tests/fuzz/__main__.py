@@ -95,12 +95,16 @@ def tell(number: tuple[int, int], wrong: str, keep: Path) -> None:
     from tests.fuzz.cases import case, judge
     from tests.fuzz.shrink import save, shrunk
 
+    print(f"FAILED: {wrong}")
+    print(
+        f"  again: python -m tests.fuzz --seed {number[0]} --first {number[1]} --files 1",
+        flush=True,
+    )
     small = shrunk(case(random.Random(f"{number[0]}/{number[1]}")))
     keep.mkdir(parents=True, exist_ok=True)
     path = keep / f"{number[0]}-{number[1]}.npz"
     save(small, path)
-    print(f"FAILED: {wrong}\n  by {list(small.damage)}; as small as it gets: {judge(small).wrong}")
-    print(f"  again: python -m tests.fuzz --seed {number[0]} --first {number[1]} --files 1")
+    print(f"  by {list(small.damage)}; as small as it gets: {judge(small).wrong}")
     print(
         f"  small: python -m tests.fuzz --replay {path}   ({len(small.mutant)} bytes)", flush=True
     )

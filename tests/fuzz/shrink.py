@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from tests.fuzz.cases import Case, judge
 from tests.fuzz.files import Good
 from tests.fuzz.mutate import Mutant, join
 
-MOST_TRIES = 2000
+MOST_SECONDS = 60.0
+"""One failure must not keep the others waiting."""
 
 
 def shrunk(failing: Case) -> Case:
@@ -19,11 +21,10 @@ def shrunk(failing: Case) -> Case:
     for simpler in (replace(failing, pieces=[]), replace(failing, pieces=[], cursor=False)):
         if judge(simpler).wrong:
             failing = simpler
-    tries, size = 0, len(failing.mutant) // 2
-    while size and tries < MOST_TRIES:
+    end, size = time.monotonic() + MOST_SECONDS, len(failing.mutant) // 2
+    while size and time.monotonic() < end:
         at, before = 0, len(failing.mutant)
-        while at < len(failing.mutant) and tries < MOST_TRIES:
-            tries += 1
+        while at < len(failing.mutant) and time.monotonic() < end:
             smaller = replace(failing, mutant=_without(failing.mutant, at, at + size))
             if judge(smaller).wrong:
                 failing = smaller
