@@ -96,13 +96,14 @@ def live() -> Reader:
     from monitor.formats.event import EventDecoder
     from monitor.formats.records import Corruption, RecordReader
     from monitor.sources.cursor import Counters, Cursor
+    from monitor.sources.tail import LocalFile
     from tests.bench.recordfiles import beginning
 
     def read(directory: Path, limit: int) -> dict[str, Any]:
         (path,) = directory.iterdir()
         pieces = _pieces(beginning(path, 1 + LIVE_RECORDS * LIVE_ROUNDS)[0])
         grown = directory.parent / f"{directory.name}.live"
-        cursor = Cursor(grown, "run", "file", Counters())
+        cursor = Cursor(LocalFile(grown), "run", "file", Counters())
         reader, decoder = RecordReader(), EventDecoder("run", "file")
         from_file, from_memory = [], []
         with grown.open("wb", buffering=0) as file:

@@ -18,6 +18,7 @@ from monitor.formats.event import EventDecoder
 from monitor.formats.records import Corruption, RecordReader
 from monitor.points import Batch
 from monitor.sources.cursor import Counters, Cursor
+from monitor.sources.tail import LocalFile
 from tests.fuzz.expect import gaps, intact
 from tests.fuzz.files import Good, Ints, large, make
 from tests.fuzz.mutate import Mutant, damaged, foreign, join, whole
@@ -144,7 +145,7 @@ def _through_cursor(tested: Case) -> Outcome:
     limit = max(len(tested.mutant) // 50, 1 << (8 if len(tested.pieces) % 2 else 20))
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "events"
-        cursor = Cursor(path, "run", "file", counters)
+        cursor = Cursor(LocalFile(path), "run", "file", counters)
         with path.open("wb", buffering=0) as file:
             for piece in _cut(tested):
                 file.write(piece)
