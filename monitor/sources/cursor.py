@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from monitor.formats.event import EventDecoder
 from monitor.formats.records import Corruption, RecordReader
@@ -12,6 +13,7 @@ from monitor.sources.tail import Medium, Rewritten, Tail, Unreadable
 
 RETRIES = 60
 """So many passes read bad bytes at the end of a file again before they are called corrupt."""
+_ONLY_PAYLOADS = frozenset((bytes,))
 REREAD_BYTES = 1 << 20
 """An incomplete record up to this size is dropped and read again; a longer one is kept."""
 
@@ -149,6 +151,13 @@ class Cursor:
             if 0 < tail.offset - reader.offset <= REREAD_BYTES:
                 reader.forget()
                 self._dropped = True
+        if not found:
+            self._count(0, 0)
+            return []
+        if _ONLY_PAYLOADS.issuperset(map(type, found)):
+            batch = self._decoder.decode(cast("list[bytes]", found))
+            self._count(len(found), 0)
+            return [batch]
         records = [item for item in found if not isinstance(item, Corruption)]
         batches = self._decoder.decode_all(records)
         read = sum(1 if isinstance(item, bytes) else len(item) for item in records)
