@@ -139,6 +139,12 @@ class _OwnMetrics:
         self._seen = dict.fromkeys(self._counters, 0)
 
 
+def _pause(busy: float) -> float:
+    """How long to rest after a pass that took ``busy`` seconds."""
+    short = min(READING_PAUSES * busy, SHORT_PAUSE_SECONDS)
+    return max(COALESCE_SECONDS, short, min(busy, LONG_PAUSE_SECONDS))
+
+
 class Daemon:
     """Follows log directories until told to stop."""
 
@@ -231,10 +237,15 @@ class Daemon:
         self._log.info("stopped")
 
     def _follow(self, waker: Waker) -> None:
-        scan_from = scan_by = listened = checked = 0.0
+        scan_from = scan_by = listened = checked = busy = 0.0
         while not self._stopping:
-            idle = 0.0 if self._follower.dirs.more else STAT_SECONDS
-            waker.wait(max(0.0, min(idle, scan_by - time.monotonic())))
+            if self._follower.dirs.more:
+                waker.pause = 0.0
+                waker.wait(0.0)
+            else:
+                waker.pause = _pause(busy)
+                waker.wait(max(0.0, min(STAT_SECONDS, scan_by - time.monotonic())))
+                busy = 0.0
             now = time.monotonic()
             while not self._reloads.empty():
                 answer = self._reloads.get()
@@ -252,12 +263,7 @@ class Daemon:
             if now - checked >= STAT_SECONDS:
                 self._report_problems()
                 checked = now
-            busy = time.monotonic() - now
-            waker.pause = max(
-                COALESCE_SECONDS,
-                min(READING_PAUSES * busy, SHORT_PAUSE_SECONDS),
-                min(busy, LONG_PAUSE_SECONDS),
-            )
+            busy += time.monotonic() - now
 
     def _read(self) -> frozenset[str]:
         """One pass: of each file that has grown, a piece, so that none keeps others waiting."""

@@ -11,6 +11,9 @@ from monitor.rules import RuleSet
 from monitor.sources.logdir import FORGET_AFTER_SECONDS, LogDirs, Root
 from monitor.views import RunView
 
+BATCHES_AT_ONCE = 50
+"""Of a thousand runs that have grown, the first wait for what was found in so many more."""
+
 
 class Follower:
     """Reads what is new in the log directories and keeps a view of every run.
@@ -65,8 +68,8 @@ class Follower:
         yield from read_to_the_end(self.dirs, self.engine, final)
 
     def read(self) -> frozenset[str]:
-        """One pass over files that have grown; the runs that have changed."""
-        batches = self.dirs.read(READ_BYTES)
+        """Some of what is new: the runs that have changed. ``dirs.more`` tells if there is more."""
+        batches = self.dirs.read(READ_BYTES, at_most=BATCHES_AT_ONCE)
         for batch in batches:
             self.engine.feed(batch)
         changed = frozenset(batch.run for batch in batches)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.bins import MAX_BINS
 from monitor.points import Curve, Floats, SeriesKey
 from monitor.series import (
     EVERY_POINT_UNTIL,
-    MAX_BINS,
     ContextColumn,
     CurveBuilder,
     Ring,

@@ -8,6 +8,7 @@ with event files, named by its path relative to the root.
 
 from __future__ import annotations
 
+import bisect
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -88,6 +89,7 @@ class LogDirs:
         self._order: dict[str, list[str]] = {}
         self._problems: dict[str, str] = {}
         self._sweep_at = 0.0
+        self._turn = ""
         self.more = False
         """Whether the last pass has left something that is known to be there."""
 
@@ -236,29 +238,42 @@ class LogDirs:
 
     # --- reading ------------------------------------------------------------------------
 
-    def read(self, limit: int = 1 << 20, final: bool = False) -> list[Batch]:
+    def read(
+        self, limit: int = 1 << 20, final: bool = False, at_most: int | None = None
+    ) -> list[Batch]:
         """One pass over the files that have grown, of each at most ``limit`` bytes.
 
         Nothing means that nothing is known to be left. A run's later file waits until its
         earlier ones are read to the end, so that catching up shows what a live reader saw.
         ``final`` says that the files will not grow: bad bytes at their ends are called corrupt
-        at once.
+        at once. A pass ends early after ``at_most`` batches; the next goes on behind it.
         """
         while True:
-            batches = list(self._pass(limit, final))
+            batches: list[Batch] = []
+            for batch in self._pass(limit, final):
+                batches.append(batch)
+                if len(batches) == at_most:
+                    self.more = True
+                    return batches
             if batches or not self.backlog:
                 return batches
 
     def _pass(self, limit: int, final: bool) -> Iterator[Batch]:
+        """Lazily: what is not asked for is not looked at."""
         now = time.monotonic()
         self.more = False
-        grown = self._grown(now, final)
+        every = final or now >= self._sweep_at
         if self._stores:
-            each = [cursors[0] for cursors in grown if cursors]
-            stored = [(c.medium, c) for c in each]
-            fetch_all([(m, c.wanted(limit)) for m, c in stored if isinstance(m, StoredFile)])
-        for cursors in grown:
-            for cursor in cursors:
+            self._fetch(limit)
+        cost = 0.0
+        runs = list(self._order)
+        first = bisect.bisect_right(runs, self._turn)
+        for run in runs[first:] + runs[:first]:
+            began = time.thread_time()
+            grown = self._grown(run, now, every)
+            cost += time.thread_time() - began
+            self._turn = run
+            for cursor in grown:
                 batches = cursor.read(limit, final)
                 if batches:
                     cursor.active_at = now
@@ -266,28 +281,28 @@ class LogDirs:
                 if cursor.backlog:
                     self.more = True
                     break
-
-    def _grown(self, now: float, every: bool) -> list[list[Cursor]]:
-        """Files that have something to read, by run.
-
-        One busy file may wake the daemon fifty times a second. So that it does not ask for the
-        status of thousands of idle ones each time, these wait in proportion to what asking costs.
-        """
-        every = every or now >= self._sweep_at
-        began = time.thread_time()
-        grown = [
-            [
-                cursor
-                for cursor in map(self._cursors.__getitem__, paths)
-                if (every or now - cursor.active_at < IDLE_AFTER_SECONDS or cursor.backlog)
-                and cursor.look()
-            ]
-            for paths in self._order.values()
-        ]
         if every:
-            cost = time.thread_time() - began
+            # One busy file may wake the daemon many times a second. So that it does not ask for
+            # the status of thousands of idle ones each time, these wait in proportion to that.
             self._sweep_at = now + min(SWEEP_AT_LEAST_SECONDS, SWEEP_PAUSES * cost)
-        return grown
+
+    def _grown(self, run: str, now: float, every: bool) -> list[Cursor]:
+        """Files of a run that have something to read."""
+        return [
+            cursor
+            for cursor in self._of(self._order[run])
+            if (every or now - cursor.active_at < IDLE_AFTER_SECONDS or cursor.backlog)
+            and cursor.look()
+        ]
+
+    def _fetch(self, limit: int) -> None:
+        """Of every run in a store the next piece, all at the same time."""
+        wanted = []
+        for paths in self._order.values():
+            first = next((c for c in self._of(paths) if c.look()), None)
+            if first is not None and isinstance(first.medium, StoredFile):
+                wanted.append((first.medium, first.wanted(limit)))
+        fetch_all(wanted)
 
 
 def _walk_root(scan: _Scan, index: int, root: Path) -> None:
