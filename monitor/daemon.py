@@ -29,6 +29,8 @@ from monitor.sources.wake import COALESCE_SECONDS, Waker
 from monitor.views import RunView
 from monitor.web import Door
 
+CALM_SECONDS = 5.0
+"""Without a hint and without news for so long, hints are asked for again."""
 STAT_SECONDS = 1.0
 """Known files are checked this often, hint or no hint: network file systems give none."""
 RESCAN_SECONDS = 10.0
@@ -40,7 +42,7 @@ LISTEN_SECONDS = 5.0
 """Silence is listened to this often: it counts from minutes on."""
 READING_PAUSES = 40
 SHORT_PAUSE_SECONDS = 0.04
-LONG_PAUSE_SECONDS = 0.25
+LONG_PAUSE_SECONDS = 0.15
 """After a pass the daemon rests for forty times as long as it took, up to the short pause; and at
 least for as long as it took, up to the long one. It sits beside expensive work: one busy run is
 read 25 times a second, a thousand of them less often, and more of each at once."""
@@ -237,7 +239,7 @@ class Daemon:
         self._log.info("stopped")
 
     def _follow(self, waker: Waker) -> None:
-        scan_from = scan_by = listened = checked = busy = 0.0
+        scan_from = scan_by = listened = checked = heard = busy = 0.0
         while not self._stopping:
             if self._follower.dirs.more:
                 waker.pause = 0.0
@@ -260,6 +262,10 @@ class Daemon:
                 changed |= self._follower.tick(time.time())
                 listened = now
             self._publish(changed)
+            if changed:
+                heard = now
+            elif now - heard >= CALM_SECONDS:
+                waker.calm()
             if now - checked >= STAT_SECONDS:
                 self._report_problems()
                 checked = now

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from monitor.bins import Bins
 from monitor.points import Curve, Floats, Ints, Points, SeriesKey, Window
 
-EVERY_POINT_UNTIL = 64
-"""Curves are judged at every point while they are this short: an epoch may be a point."""
+EVERY_POINT_UNTIL = 32
+EVERY_OTHER_UNTIL = 64
+"""Curves are judged at every point, and then every other, while they are this short: an epoch may
+be a point. A judgement costs more than all else that is done with a point."""
 BINS_PER_JUDGEMENT = 4
 HEAD_POINTS = 16
 CONTEXT_POINTS = 4096
@@ -195,6 +197,8 @@ class CurveBuilder:
         return self.count <= EVERY_POINT_UNTIL or self.count % self._rhythm() == 0
 
     def _rhythm(self) -> int:
+        if self.count < EVERY_OTHER_UNTIL:
+            return 2
         return BINS_PER_JUDGEMENT * self._per_bin
 
     def _until_judgement(self) -> int:

@@ -89,7 +89,7 @@ class LogDirs:
         self._order: dict[str, list[str]] = {}
         self._problems: dict[str, str] = {}
         self._sweep_at = 0.0
-        self._turn = ""
+        self._turn, self._left, self._behind = "", 0, False
         self.more = False
         """Whether the last pass has left something that is known to be there."""
 
@@ -246,41 +246,44 @@ class LogDirs:
         Nothing means that nothing is known to be left. A run's later file waits until its
         earlier ones are read to the end, so that catching up shows what a live reader saw.
         ``final`` says that the files will not grow: bad bytes at their ends are called corrupt
-        at once. A pass ends early after ``at_most`` batches; the next goes on behind it.
+        at once. After ``at_most`` batches, or a few more, the pass is interrupted; the next call
+        goes on with it.
         """
         while True:
             batches: list[Batch] = []
-            for batch in self._pass(limit, final):
-                batches.append(batch)
-                if len(batches) == at_most:
-                    self.more = True
-                    return batches
-            if batches or not self.backlog:
+            for read in self._pass(limit, final):
+                batches += read
+                if at_most is not None and len(batches) >= at_most:
+                    break
+            self.more = self._left > 0 or self._behind
+            if batches or not self._behind:
                 return batches
 
-    def _pass(self, limit: int, final: bool) -> Iterator[Batch]:
-        """Lazily: what is not asked for is not looked at."""
+    def _pass(self, limit: int, final: bool) -> Iterator[list[Batch]]:
+        """What each file gives; lazily: what is not asked for is not looked at."""
         now = time.monotonic()
-        self.more = False
         every = final or now >= self._sweep_at
         if self._stores:
             self._fetch(limit)
         cost = 0.0
         runs = list(self._order)
+        if not self._left:
+            self._left, self._behind = len(runs), False
         first = bisect.bisect_right(runs, self._turn)
-        for run in runs[first:] + runs[:first]:
-            began = time.thread_time()
+        for run in (runs[first:] + runs[:first])[: self._left]:
+            began = time.thread_time() if every else 0.0
             grown = self._grown(run, now, every)
-            cost += time.thread_time() - began
-            self._turn = run
+            cost += time.thread_time() - began if every else 0.0
+            self._turn, self._left = run, self._left - 1
             for cursor in grown:
                 batches = cursor.read(limit, final)
+                self._behind = self._behind or cursor.backlog > 0
                 if batches:
                     cursor.active_at = now
-                    yield from batches
+                    yield batches
                 if cursor.backlog:
-                    self.more = True
                     break
+        self._left = 0
         if every:
             # One busy file may wake the daemon many times a second. So that it does not ask for
             # the status of thousands of idle ones each time, these wait in proportion to that.
