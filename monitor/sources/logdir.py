@@ -265,16 +265,16 @@ class LogDirs:
         every = final or now >= self._sweep_at
         if self._stores:
             self._fetch(limit)
-        cost = 0.0
+        cost, began = 0.0, time.thread_time()  # of looking only
         runs = list(self._order)
         if not self._left:
             self._left, self._behind = len(runs), False
         first = bisect.bisect_right(runs, self._turn)
         for run in (runs[first:] + runs[:first])[: self._left]:
-            began = time.thread_time() if every else 0.0
             grown = self._grown(run, now, every)
-            cost += time.thread_time() - began if every else 0.0
             self._turn, self._left = run, self._left - 1
+            if grown:
+                cost += time.thread_time() - began
             for cursor in grown:
                 batches = cursor.read(limit, final)
                 self._behind = self._behind or cursor.backlog > 0
@@ -283,7 +283,10 @@ class LogDirs:
                     yield batches
                 if cursor.backlog:
                     break
+            if grown:
+                began = time.thread_time()
         self._left = 0
+        cost += time.thread_time() - began
         if every:
             # One busy file may wake the daemon many times a second. So that it does not ask for
             # the status of thousands of idle ones each time, these wait in proportion to that.
