@@ -38,7 +38,7 @@ RESCAN_SECONDS = 10.0
 gone, but not within ``RESCAN_AT_MOST`` seconds, nor for more than a tenth of the time."""
 RESCAN_AT_MOST = 0.25
 RESCAN_PAUSES = 10
-LISTEN_SECONDS = 5.0
+LISTEN_SECONDS = 10.0
 """Silence is listened to this often: it counts from minutes on."""
 READING_PAUSES = 40
 SHORT_PAUSE_SECONDS = 0.04

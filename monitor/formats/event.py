@@ -262,8 +262,12 @@ class EventDecoder:
             except (LayoutError, ArithmeticError, RecursionError):
                 sound = False  # A header's JSON can hold infinities, and nest without end.
         self.unusable += not sound
+        wall = event.wall_time
         if not scalars and not records:
+            # Its time does not count: a file's first event says when the file was made, which may
+            # be long after what a converter puts into it.
             self._silent.append(row)
+            wall = math.nan
         if event.status == _STOP:
             self._stop_row = row
         position = len(read.steps)
@@ -274,7 +278,7 @@ class EventDecoder:
             self._known.learn_single(payload, event.values[0])
         if self._known.forgotten != forgotten:
             self._forgot_at = row
-        return event.step, event.wall_time
+        return event.step, wall
 
     def _value(
         self,

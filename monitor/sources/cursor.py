@@ -97,19 +97,17 @@ class Cursor:
     def look(self) -> bool:
         """Whether there may be something to read, by the file's status."""
         try:
-            self._signature = self._tail.medium.status()
+            self._signature = self.medium.status()
         except FileNotFoundError:
             self._tail.size = self._tail.offset
             return False  # The next scan of the directories decides what that means.
         except OSError as error:
             self.problem = error.strerror
             return False
-        return (
-            self._signature != self._seen
-            or self.backlog > 0
-            or self._reader.doubtful
-            or self.problem is not None
-        )
+        if self._signature != self._seen:
+            return True
+        tail = self._tail
+        return tail.size > tail.offset or self._reader.doubtful or self.problem is not None
 
     def wanted(self, limit: int) -> Sequence[tuple[int, int]]:
         """The ranges of the file that :meth:`read` is going to ask for."""
