@@ -240,6 +240,8 @@ class EventDecoder:
             add_wall(wall)
             add_series(None)
             add_value(math.nan)
+            if self._forgot_at >= 0 and rows is not None:
+                return  # The rest of the block may no longer be what it was taken for.
 
     # --- the long way -------------------------------------------------------------------
 
@@ -339,12 +341,12 @@ class EventDecoder:
             self._forgot_at, known = -1, len(self._known.templates())
             read = _Reading()
             self._read([block.payload(i) for i in now], read, now)
+            now = now[: len(read.steps)]
             steps[now], walls[now] = read.steps, read.walls
             single.extend((int(now[row]), series, value) for row, series, value in read.scalars())
             templates = self._known.templates()
             if self._forgot_at >= 0:
-                # What later rows were taken for no longer holds.
-                todo = np.setdiff1d(every[self._forgot_at + 1 :], now, assume_unique=True)
+                todo = every[self._forgot_at + 1 :]
             if self._forgot_at >= 0 or len(templates) > known:
                 numbers[todo] = templates.find(block, todo, lengths)
                 todo = todo[numbers[todo] == NONE]
