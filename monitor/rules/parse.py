@@ -8,6 +8,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from monitor.detectors import DETECTORS
+from monitor.detectors.base import Detector
+from monitor.nearest import hint, nearest
 from monitor.rules import params
 from monitor.rules.checks import check, match_keys
 from monitor.rules.document import FileSection, InhibitSection, MatchSection, RuleSection, found
@@ -21,7 +23,6 @@ from monitor.rules.model import (
     RulesInvalid,
     Severity,
 )
-from monitor.rules.nearest import hint, nearest
 from monitor.rules.patterns import parse_pattern
 
 _KINDS = {
@@ -107,11 +108,12 @@ def _rule_set(file: FileSection, detectors: Mapping[str, type]) -> RuleSet:
 
 def _rule(rule: RuleSection, group: str, kind: type) -> Rule:
     labels = {"severity": Severity.WARNING.label, **rule.labels}
+    detector = params.build(kind, rule.params)
     return Rule(
         alert=rule.alert,
         group=group,
-        detector=params.build(kind, rule.params),
-        match=_match(rule.match, kind),
+        detector=detector,
+        match=_match(rule.match, detector),
         hold=rule.hold,
         keep_firing_for=rule.keep_firing_for,
         severity=Severity[labels["severity"].upper()],
@@ -122,14 +124,17 @@ def _rule(rule: RuleSection, group: str, kind: type) -> Rule:
     )
 
 
-def _match(match: MatchSection, kind: type) -> Match:
+def _match(match: MatchSection, detector: Detector) -> Match:
     """The rule's own patterns, and the detector's where the rule leaves the choice to it."""
+    kind = type(detector)
     given = {name: getattr(match, name) for name in MatchSection.model_fields}
     chosen = {name: patterns for name, patterns in given.items() if patterns}
-    defaults: Mapping[str, str] = getattr(kind, "default_match", {})
+    defaults: Mapping[str, str] = getattr(detector, "default_match", {})
+    # An expression's own series depends on what is written in it.
+    defaults = {**defaults, **getattr(detector, "own_match", {})}
     for name, text in defaults.items():
-        by_tag = name == "role" and "tag" in chosen
-        if name in match_keys(kind) and name not in chosen and not by_tag:
+        other = {"role": "tag", "tag": "role"}.get(name)
+        if name in match_keys(kind) and name not in chosen and other not in chosen:
             chosen[name] = (parse_pattern(text),)
     return Match(**chosen)
 
