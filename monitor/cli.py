@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import structlog
@@ -17,6 +17,9 @@ from rich.console import Console
 
 from monitor import __version__
 from monitor.rules import RuleSet, RulesInvalid, Severity, default_path, json_schema, load
+
+if TYPE_CHECKING:
+    from monitor.ruletests import Tests
 
 UNUSABLE = 2
 
@@ -163,6 +166,36 @@ def rules_check(file: Path | None) -> None:
     click.echo(f"{file or default_path()}: {len(rule_set.rules)} rules, all good")
 
 
+@rules.command("test")
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    type=click.Path(dir_okay=False, path_type=Path),
+)
+def rules_test(files: tuple[Path, ...]) -> None:
+    """Run the tests of rules in FILE.
+
+    Exit status: 0 all came out as expected, 1 some did not, 2 unusable tests or rules.
+    """
+    from monitor.ruletests import run
+
+    read = [(file, _load_tests(file)) for file in files]
+    failed = 0
+    for file, tests in read:
+        for case in tests.cases:
+            failures = run(case, tests.rules)
+            failed += bool(failures)
+            click.echo(f"{'FAILED' if failures else 'ok':<7} {case.section.name}")
+            for failure in failures:
+                click.echo(f"  {file}:{failure.line}:{failure.column}: {failure.message}")
+    total = sum(len(tests.cases) for _, tests in read)
+    click.echo(f"{total - failed} of {total} tests passed")
+    if failed:
+        sys.exit(1)
+
+
 @rules.command("list")
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 def rules_list(file: Path | None) -> None:
@@ -208,6 +241,17 @@ def _load(path: Path | None) -> RuleSet:
         raise _unusable("unusable rules\n" + str(error)) from error
     except OSError as error:
         raise _unusable(f"cannot read the rules {path}: {error.strerror}") from error
+
+
+def _load_tests(path: Path) -> Tests:
+    from monitor.ruletests import load_tests
+
+    try:
+        return load_tests(path)
+    except RulesInvalid as error:
+        raise _unusable("unusable tests\n" + str(error)) from error
+    except OSError as error:
+        raise _unusable(f"cannot read {error.filename}: {error.strerror}") from error
 
 
 def _address(text: str) -> tuple[str, int]:
