@@ -19,6 +19,7 @@ from monitor import __version__
 from monitor.rules import RuleSet, RulesInvalid, Severity, default_path, json_schema, load
 
 if TYPE_CHECKING:
+    from monitor.alerts import Alert
     from monitor.ruletests import Tests
 
 UNUSABLE = 2
@@ -110,7 +111,19 @@ def watch(
     show_default=True,
     help="Exit with 1 if an alert at least this severe fired.",
 )
-def check(logdirs: tuple[Path, ...], rules: Path | None, output: str, fail_on: str) -> None:
+@click.option(
+    "--explain",
+    nargs=2,
+    metavar="RUN ALERT",
+    help="Print only why ALERT fired in RUN: the numbers seen and the curve.",
+)
+def check(
+    logdirs: tuple[Path, ...],
+    rules: Path | None,
+    output: str,
+    fail_on: str,
+    explain: tuple[str, str] | None,
+) -> None:
     """Replay what is in LOGDIR and print the alerts.
 
     Exit status: 0 nothing fired, 1 something did, 2 unusable arguments or rules.
@@ -120,6 +133,11 @@ def check(logdirs: tuple[Path, ...], rules: Path | None, output: str, fail_on: s
     from monitor.terminal import print_alerts, reading
 
     _existing(logdirs)
+    if explain is not None:
+        if output == "json":
+            raise _unusable("--explain is for people: leave --format json out")
+        _exit(_explain(logdirs, _load(rules), *explain), fail_on)
+        return
     follower = Follower(logdirs, _load(rules))
     errors = Console(stderr=True)
     if errors.is_terminal:
@@ -148,9 +166,7 @@ def check(logdirs: tuple[Path, ...], rules: Path | None, output: str, fail_on: s
         click.echo(json.dumps([document(a) for a in alerts], indent=2, allow_nan=False))
     else:
         print_alerts(Console(), alerts, len(follower.views))
-    worst = max((alert.rule.severity for alert in alerts), default=None)
-    if worst is not None and worst >= Severity[fail_on.upper()]:
-        sys.exit(1)
+    _exit(alerts, fail_on)
 
 
 @main.group()
@@ -241,6 +257,27 @@ def _load(path: Path | None) -> RuleSet:
         raise _unusable("unusable rules\n" + str(error)) from error
     except OSError as error:
         raise _unusable(f"cannot read the rules {path}: {error.strerror}") from error
+
+
+def _explain(logdirs: Sequence[Path], rules: RuleSet, run: str, alert: str) -> list[Alert]:
+    """Prints why an alert fired; the alerts that were explained."""
+    from monitor.explain import UnknownName, explain, print_explained
+
+    try:
+        found = explain(logdirs, rules, run, alert)
+    except UnknownName as error:
+        raise _unusable(str(error)) from error
+    if not found:
+        click.echo(f"{alert} did not fire in {run}")
+    print_explained(Console(), found)
+    return [each.alert for each in found]
+
+
+def _exit(alerts: Sequence[Alert], fail_on: str) -> None:
+    """With 1 if one of them is at least that severe."""
+    worst = max((alert.rule.severity for alert in alerts), default=None)
+    if worst is not None and worst >= Severity[fail_on.upper()]:
+        sys.exit(1)
 
 
 def _load_tests(path: Path) -> Tests:

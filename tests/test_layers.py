@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[1] / "monitor"
 ALLOWED: dict[str, set[str]] = {
     # what people start
     "__main__": {"cli"},
-    "cli": {"daemon", "demo", "follower", "notices", "rules", "ruletests", "sinks", "sources"}
-    | {"terminal", "web", "__init__", "click", "rich", "structlog"},
+    "cli": {"alerts", "daemon", "demo", "explain", "follower", "notices", "rules", "ruletests"}
+    | {"sinks", "sources", "terminal", "web", "__init__", "click", "rich", "structlog"},
     "demo": {"__init__", "rich", "numpy", "torch", "sklearn"},
     # the only loop, the only clock
     "daemon": {"follower", "notices", "rules", "sinks", "sources", "views", "web", "__init__"}
@@ -28,6 +28,8 @@ ALLOWED: dict[str, set[str]] = {
     "web": {"__init__", "starlette", "uvicorn", "prometheus_client"},
     "terminal": {"alerts", "notices", "rules", "views", "rich"},
     "sinks": {"notices", "rules", "views", "prometheus_client"},
+    "explain": {"alerts", "detectors", "engine", "nearest", "notices", "parallel", "points"}
+    | {"rules", "series", "sources", "terminal", "numpy", "rich"},
     # what comes in, and what is made of it
     "follower": {"alerts", "engine", "parallel", "rules", "sources", "views"},
     "parallel": {"engine", "rules", "sources", "joblib"},

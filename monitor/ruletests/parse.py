@@ -70,7 +70,9 @@ def load_tests(path: Path) -> Tests:
 
 
 def _invalid(document: Document) -> RulesInvalid:
-    return RulesInvalid(tuple(sorted(set(document.errors), key=lambda e: (e.line, e.column))))
+    return RulesInvalid(
+        tuple(sorted(set(document.errors), key=lambda e: (e.line, e.column, e.message)))
+    )
 
 
 def _rules(document: Document, path: Path, files: Sequence[str]) -> RuleSet:
@@ -118,8 +120,8 @@ def _case(document: Document, loc: Loc, case: CaseSection, seconds: float) -> Ca
     if len(set(keys)) < len(keys):
         document.error((*loc, "series"), "a series is there twice")
     if not columns:
-        if len(columns) == len(found):
-            document.error((*loc, "series"), "no series: write at least one")
+        if None not in found:
+            document.error((*loc, "series"), "no points: write at least one")
         return None
     clock = np.unique(np.concatenate([points.clock for points in columns]))
     places: list[Loc] = [(*loc, "alerts", k) for k in range(len(case.alerts))]
