@@ -190,9 +190,8 @@ class _Times:
 def _windows(call: Call, span: Span, joined: Floats, times: _Times) -> Floats:
     """A function of windows for all new points; in blocks, so that memory is bounded."""
     width, new = points(span), len(times.new)
-    view = np.lib.stride_tricks.sliding_window_view
-    values = view(joined, width)
-    steps = view(times.steps[len(times.steps) - new - width + 1 :], width)
+    values = _view(joined, width)
+    steps = _view(times.steps[len(times.steps) - new - width + 1 :], width)
     result = np.empty(new)
     block = max(1, columns.MOST_CELLS // width)
     for a in range(0, new, block):
@@ -201,12 +200,20 @@ def _windows(call: Call, span: Span, joined: Floats, times: _Times) -> Floats:
     return np.where(times.full(span) > 0, result, np.nan)
 
 
+def _view(values: Floats, width: int) -> Floats:
+    """[T, width]: one row per point, as views; most live reads bring one point."""
+    if len(values) == width:
+        return values[None, :]
+    return np.lib.stride_tricks.sliding_window_view(values, width)
+
+
 def _block(call: Call, span: Span, values: Floats, steps: Floats) -> Floats:
-    inside = np.ones(values.shape, np.bool_)
     if span.unit == "steps":
         inside = steps > steps[:, -1:] - span.amount
-    rows = np.where(inside, values, np.nan)
+        rows, held = np.where(inside, values, np.nan), inside.sum(axis=1)
+    else:
+        rows, held = np.ascontiguousarray(values), span.amount
     # Unknown if more than half of the window is.
-    enough = 2 * columns.known(rows).sum(axis=1) >= inside.sum(axis=1)
+    enough = 2 * columns.known(rows).sum(axis=1) >= held
     found = columns.windowed(call.function, call.share, rows, steps)
     return np.where(enough, found, np.nan)
