@@ -20,6 +20,7 @@ from monitor.rules import RuleSet, RulesInvalid, Severity, default_path, json_sc
 
 if TYPE_CHECKING:
     from monitor.alerts import Alert
+    from monitor.follower import Follower
     from monitor.ruletests import Tests
 
 UNUSABLE = 2
@@ -130,7 +131,7 @@ def check(
     """
     from monitor.follower import Follower
     from monitor.notices import document
-    from monitor.terminal import print_alerts, reading
+    from monitor.terminal import print_alerts
 
     _existing(logdirs)
     if explain is not None:
@@ -139,28 +140,8 @@ def check(
         _exit(_explain(logdirs, _load(rules), *explain), fail_on)
         return
     follower = Follower(logdirs, _load(rules))
-    errors = Console(stderr=True)
-    if errors.is_terminal:
-        with reading(errors) as bar:
-            task = bar.add_task("reading", total=None)
-            follower.catch_up(
-                lambda done, left: bar.update(task, completed=done, total=done + left),
-                final=True,
-                share=1.0,
-            )
-    else:
-        follower.catch_up(final=True, share=1.0)
-    for problem in follower.dirs.problems.values():
-        click.echo(f"monitor: {problem}", err=True)
-    for alert, problem in follower.engine.failures.items():
-        click.echo(f"monitor: rule {alert} failed, please report this: {problem}", err=True)
-    stats = follower.dirs.stats
-    if stats.corrupt_records or stats.unusable_events:
-        click.echo(
-            f"monitor: skipped {stats.corrupt_records} corrupt stretches and "
-            f"{stats.unusable_events} unusable events",
-            err=True,
-        )
+    _catch_up(follower)
+    _tell_problems(follower)
     alerts = follower.alerts()
     if output == "json":
         click.echo(json.dumps([document(a) for a in alerts], indent=2, allow_nan=False))
@@ -257,6 +238,38 @@ def _load(path: Path | None) -> RuleSet:
         raise _unusable("unusable rules\n" + str(error)) from error
     except OSError as error:
         raise _unusable(f"cannot read the rules {path}: {error.strerror}") from error
+
+
+def _catch_up(follower: Follower) -> None:
+    """Reads all that is there, with a progress bar for people."""
+    from monitor.terminal import reading
+
+    errors = Console(stderr=True)
+    if errors.is_terminal:
+        with reading(errors) as bar:
+            task = bar.add_task("reading", total=None)
+            follower.catch_up(
+                lambda done, left: bar.update(task, completed=done, total=done + left),
+                final=True,
+                share=1.0,
+            )
+    else:
+        follower.catch_up(final=True, share=1.0)
+
+
+def _tell_problems(follower: Follower) -> None:
+    """What could not be read or judged."""
+    for problem in follower.dirs.problems.values():
+        click.echo(f"monitor: {problem}", err=True)
+    for alert, problem in follower.engine.failures.items():
+        click.echo(f"monitor: rule {alert} failed, please report this: {problem}", err=True)
+    stats = follower.dirs.stats
+    if stats.corrupt_records or stats.unusable_events:
+        click.echo(
+            f"monitor: skipped {stats.corrupt_records} corrupt stretches and "
+            f"{stats.unusable_events} unusable events",
+            err=True,
+        )
 
 
 def _explain(logdirs: Sequence[Path], rules: RuleSet, run: str, alert: str) -> list[Alert]:
