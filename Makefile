@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-latency bench-hook score clean
+.PHONY: help demo test check format bench bench-latency bench-hook bench-expression score clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED)  ## train five small networks, four of them sick, with the monitor beside them
 	@$(BIN)/monitor demo
@@ -25,13 +25,16 @@ format: $(INSTALLED)  ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-latency bench-hook  ## all benchmarks
+bench: bench-latency bench-hook bench-expression  ## all benchmarks
 
 bench-latency: $(INSTALLED)  ## flush to alert, in milliseconds
 	$(BIN)/python -m tests.bench.bench_latency
 
 bench-hook: $(INSTALLED)  ## step time with the hook, as a ratio to none
 	$(BIN)/python -m tests.bench.bench_hook
+
+bench-expression: $(INSTALLED)  ## what rules of one's own cost per point
+	$(BIN)/python -m tests.bench.bench_expression
 
 score: $(INSTALLED)  ## recall and false alarms of every detector over the scenarios
 	$(BIN)/python -m tests.detectors.score

@@ -11,6 +11,8 @@ from rich.console import Console
 
 from monitor.alerts import Alert, Moment
 from monitor.explain import Explained, UnknownName, explain, print_explained
+from monitor.formats import layerstats, tfrecord
+from monitor.formats.layerstats import Header, Table
 from monitor.points import Evidence
 from monitor.rules import load, parse
 from tests.events import falling, nan_at, write_run
@@ -129,3 +131,23 @@ def test_many_firings_are_counted(logs: Path) -> None:
     text = console.file.getvalue()
     assert "and 2 more times" in text
     assert text.count("the whole attempt") == 3
+
+
+def test_layers_are_shown_the_worst_first(tmp_path: Path) -> None:
+    table = Table(("rms",), ("fc1", "fc2", "fc3"), ("Linear",) * 3, ((),) * 3, ("",) * 3)
+    payloads = [layerstats.encode_header(Header(1, {"modules": table}), 0, LATER)]
+    for step in range(30):
+        column = np.array([[1.0], [1.0 + (step >= 20)], [1.0 + 8 * (step >= 20)]], "<f4")
+        content = {"modules": (3, 1, column.tobytes())}
+        payloads.append(layerstats.encode_frame(step, LATER + step, 1, content, {}))
+    file = tmp_path / "events.out.tfevents.1.host.monitor"
+    file.write_bytes(b"".join(map(tfrecord.encode, payloads)))
+    rules = parse(
+        "version: 1\ngroups: [{name: g, rules: [{alert: Wide, detect: threshold,"
+        " match: {stat: rms}, params: {above: 1.5}}]}]",
+        "f",
+    )
+    (found,) = explain([tmp_path], rules, ".", "Wide")
+    assert found.subject is not None
+    assert (found.subject.name, found.subject.fired) == ("fc3", 20)
+    assert [(name, values[19:21].tolist()) for name, values in found.others] == [("fc2", [1, 2])]
