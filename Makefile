@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+BENCH := $(VENV)/.bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-latency bench-hook bench-expression score clean
+.PHONY: help demo test check format bench bench-reader bench-latency bench-runs bench-hook \
+	bench-expression fuzz score clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,16 +27,27 @@ format: $(INSTALLED)  ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-latency bench-hook bench-expression  ## all benchmarks
+bench: bench-reader bench-latency bench-runs bench-hook bench-expression  ## all benchmarks
+
+bench-reader: $(BENCH)  ## reading, beside EventAccumulator, tbparse and rustboard
+	$(BIN)/python -m tests.bench.bench_reader
 
 bench-latency: $(INSTALLED)  ## flush to alert, in milliseconds
 	$(BIN)/python -m tests.bench.bench_latency
+
+bench-runs: $(INSTALLED)  ## a thousand live runs: CPU, memory and lag
+	$(BIN)/python -m tests.bench.bench_live_runs
 
 bench-hook: $(INSTALLED)  ## step time with the hook, as a ratio to none
 	$(BIN)/python -m tests.bench.bench_hook
 
 bench-expression: $(INSTALLED)  ## what rules of one's own cost per point
 	$(BIN)/python -m tests.bench.bench_expression
+
+FILES ?= 100000
+JOBS ?= 1
+fuzz: $(INSTALLED)  ## damaged event files: FILES of them, by JOBS processes
+	$(BIN)/python -m tests.fuzz --files $(FILES) --jobs $(JOBS)
 
 score: $(INSTALLED)  ## recall and false alarms of every detector over the scenarios
 	$(BIN)/python -m tests.detectors.score
@@ -50,4 +63,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (once; some minutes) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(BENCH): $(INSTALLED)
+	@echo "installing the readers to compare with into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@touch $@

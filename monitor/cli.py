@@ -22,12 +22,11 @@ if TYPE_CHECKING:
     from monitor.alerts import Alert
     from monitor.follower import Follower
     from monitor.ruletests import Tests
+    from monitor.sources.logdir import Root
 
 UNUSABLE = 2
 
-_LOGDIRS = click.argument(
-    "logdirs", nargs=-1, required=True, metavar="LOGDIR...", type=click.Path(path_type=Path)
-)
+_LOGDIRS = click.argument("logdirs", nargs=-1, required=True, metavar="LOGDIR...")
 _RULES = click.option(
     "--rules",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -59,15 +58,18 @@ def main() -> None:
     help="Write logs even on a terminal. Without a terminal: text.",
 )
 def watch(
-    logdirs: tuple[Path, ...], rules: Path | None, listen: str, log_format: str | None
+    logdirs: tuple[str, ...], rules: Path | None, listen: str, log_format: str | None
 ) -> None:
-    """Follow LOGDIR for ever; SIGTERM ends it, SIGHUP reloads the rules."""
+    """Follow LOGDIR for ever; SIGTERM ends it, SIGHUP reloads the rules.
+
+    LOGDIR is a directory, an event file, or a URL: s3://bucket/prefix, gs://..., az://...
+    """
     from monitor.daemon import Daemon, Settings
     from monitor.sinks.log import LogSink
     from monitor.terminal import LiveScreen, PlainScreen
     from monitor.web import ListenError, bind, serving
 
-    _existing(logdirs)
+    roots = _existing(logdirs)
     rule_set = _load(rules)
     host, port = _address(listen)
     try:
@@ -80,7 +82,7 @@ def watch(
     log = _logger(log_format or "text", quiet=live)
     title = f"monitor {__version__}  {' '.join(map(str, logdirs))}  {address}/metrics"
     screen = LiveScreen(console, title) if live else PlainScreen()
-    settings = Settings(logdirs, rules, _layer_stats())
+    settings = Settings(roots, rules, _layer_stats())
     daemon = Daemon(settings, rule_set, log, [] if live else [LogSink(log)], screen)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
@@ -119,7 +121,7 @@ def watch(
     help="Print only why ALERT fired in RUN: the numbers seen and the curve.",
 )
 def check(
-    logdirs: tuple[Path, ...],
+    logdirs: tuple[str, ...],
     rules: Path | None,
     output: str,
     fail_on: str,
@@ -127,19 +129,21 @@ def check(
 ) -> None:
     """Replay what is in LOGDIR and print the alerts.
 
+    LOGDIR is a directory, an event file, or a URL: s3://bucket/prefix, gs://..., az://...
+
     Exit status: 0 nothing fired, 1 something did, 2 unusable arguments or rules.
     """
     from monitor.follower import Follower
     from monitor.notices import document
     from monitor.terminal import print_alerts
 
-    _existing(logdirs)
+    roots = _existing(logdirs)
     if explain is not None:
         if output == "json":
             raise _unusable("--explain is for people: leave --format json out")
-        _exit(_explain(logdirs, _load(rules), *explain), fail_on)
+        _exit(_explain(roots, _load(rules), *explain), fail_on)
         return
-    follower = Follower(logdirs, _load(rules))
+    follower = Follower(roots, _load(rules))
     _catch_up(follower)
     _tell_problems(follower)
     alerts = follower.alerts()
@@ -223,12 +227,14 @@ def _unusable(message: str) -> SystemExit:
     return SystemExit(UNUSABLE)
 
 
-def _existing(logdirs: Sequence[Path]) -> None:
-    from monitor.sources.logdir import problem
+def _existing(logdirs: Sequence[str]) -> tuple[Root, ...]:
+    from monitor.sources.logdir import problem, root_of
 
-    found = [text for text in map(problem, logdirs) if text is not None]
+    roots = tuple(map(root_of, logdirs))
+    found = [text for text in map(problem, roots) if text is not None]
     if found:
         raise _unusable("\nmonitor: ".join(found))
+    return roots
 
 
 def _load(path: Path | None) -> RuleSet:
@@ -272,7 +278,7 @@ def _tell_problems(follower: Follower) -> None:
         )
 
 
-def _explain(logdirs: Sequence[Path], rules: RuleSet, run: str, alert: str) -> list[Alert]:
+def _explain(logdirs: Sequence[Root], rules: RuleSet, run: str, alert: str) -> list[Alert]:
     """Prints why an alert fired; the alerts that were explained."""
     from monitor.explain import UnknownName, explain, print_explained
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from monitor.alerts import Alert
 from monitor.engine import Engine
 from monitor.parallel import READ_BYTES, parts, processes, read_parts, read_to_the_end
 from monitor.rules import RuleSet
-from monitor.sources.logdir import FORGET_AFTER_SECONDS, LogDirs
+from monitor.sources.logdir import FORGET_AFTER_SECONDS, LogDirs, Root
 from monitor.views import RunView
+
+BATCHES_AT_ONCE = 50
+"""Of a thousand runs that have grown, the first wait for what was found in so many more."""
 
 
 class Follower:
@@ -22,7 +24,7 @@ class Follower:
 
     def __init__(
         self,
-        logdirs: Sequence[Path],
+        logdirs: Sequence[Root],
         rules: RuleSet,
         forget_after: float = FORGET_AFTER_SECONDS,
     ) -> None:
@@ -66,8 +68,8 @@ class Follower:
         yield from read_to_the_end(self.dirs, self.engine, final)
 
     def read(self) -> frozenset[str]:
-        """One pass over files that have grown; the runs that have changed."""
-        batches = self.dirs.read(READ_BYTES)
+        """Some of what is new: the runs that have changed. ``dirs.more`` tells if there is more."""
+        batches = self.dirs.read(READ_BYTES, at_most=BATCHES_AT_ONCE)
         for batch in batches:
             self.engine.feed(batch)
         changed = frozenset(batch.run for batch in batches)

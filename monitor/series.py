@@ -13,11 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.bins import Bins
 from monitor.points import Curve, Floats, Ints, Points, SeriesKey, Window
 
-MAX_BINS = 256
-EVERY_POINT_UNTIL = 64
-"""Curves are judged at every point while they are this short: an epoch may be a point."""
+EVERY_POINT_UNTIL = 32
+EVERY_OTHER_UNTIL = 64
+"""Curves are judged at every point, and then every other, while they are this short: an epoch may
+be a point. A judgement costs more than all else that is done with a point."""
 BINS_PER_JUDGEMENT = 4
 HEAD_POINTS = 16
 CONTEXT_POINTS = 4096
@@ -38,6 +40,8 @@ class Stretch:
 
     def cut(self, a: int, b: int) -> Stretch:
         """Points a .. b - 1."""
+        if a == 0 and b == len(self):
+            return self
         return Stretch(
             slice_points(self.points, a, b),
             {role: column[a:b] for role, column in self.context.items()},
@@ -158,56 +162,43 @@ def _copy(stretch: Stretch) -> Stretch:
     return Stretch(points, {role: column.copy() for role, column in stretch.context.items()})
 
 
-@dataclass(frozen=True, slots=True)
-class _Bins:
-    """Complete bins; all arrays are [B]. ``m2``: sum of squared deviations from the mean;
-    ``jumps``: sum of squared differences of successive points, ``hops`` of them.
-    """
-
-    steps: Ints
-    wall_times: Floats
-    clock: Floats
-    n: Floats
-    mean: Floats
-    m2: Floats
-    low: Floats
-    high: Floats
-    jumps: Floats
-    hops: Floats
-    context: Mapping[str, Floats]
-
-
 class CurveBuilder:
-    """Builds the curve of one scalar attempt, bin by bin.
-
-    Means and variances of bins merge by Chan, Golub and LeVeque's pairwise update, "Algorithms
-    for computing the sample variance" (1983).
-    """
+    """Builds the curve of one scalar attempt, bin by bin."""
 
     def __init__(self, key: SeriesKey, first_step: int) -> None:
         self._key = key
         self._first_step = first_step
-        self._per_bin = 1
-        self._bins: _Bins | None = None
+        self._bins: Bins | None = None
         self._rest: Stretch | None = None
         self._last = np.nan
         self._head = np.empty(0)
+        self._per_bin = 1
         self.count = 0
 
     def append(self, stretch: Stretch) -> Iterator[tuple[int, Curve]]:
-        """Takes new points; yields (position of the last point used, curve) at each judgement."""
+        """Takes new points; yields (position of the last point used, curve) at each judgement.
+
+        A curve is good until the next one is asked for.
+        """
+        if self._bins is None:
+            self._bins = Bins(stretch.context)
         at = 0
         while at < len(stretch):
             take = min(self._until_judgement(), len(stretch) - at)
             self._add(stretch.cut(at, at + take))
             at += take
             if self._due():
-                yield at - 1, self.curve()
+                yield (
+                    at - 1,
+                    self._bins.curve(self._key, self._per_bin, self._first_step, self._head),
+                )
 
     def _due(self) -> bool:
         return self.count <= EVERY_POINT_UNTIL or self.count % self._rhythm() == 0
 
     def _rhythm(self) -> int:
+        if self.count < EVERY_OTHER_UNTIL:
+            return 2
         return BINS_PER_JUDGEMENT * self._per_bin
 
     def _until_judgement(self) -> int:
@@ -217,6 +208,7 @@ class CurveBuilder:
 
     def _add(self, stretch: Stretch) -> None:
         """Takes points up to the next judgement at most, so never past a merge."""
+        assert self._bins is not None
         if self.count < HEAD_POINTS:
             values = stretch.points.values[: HEAD_POINTS - self.count]
             self._head = np.concatenate((self._head, values))
@@ -227,97 +219,11 @@ class CurveBuilder:
         if not full:
             return
         done = joined.cut(0, full)
-        new = _reduce(done, self._per_bin, self._last)
+        self._bins.add(done.points, done.context, self._per_bin, self._last)
         self._last = float(done.points.values[-1])
-        self._bins = new if self._bins is None else _join(self._bins, new)
-        if len(self._bins.n) >= MAX_BINS:
-            self._bins = _merge_pairs(self._bins)
+        if self._bins.full:
+            self._bins.merge_pairs()
             self._per_bin *= 2
-
-    def curve(self) -> Curve:
-        """The curve as it stands; only complete bins are in it."""
-        bins = self._bins
-        assert bins is not None, "a curve is only judged when bins are complete"
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return Curve(
-                key=self._key,
-                per_bin=self._per_bin,
-                count=len(bins.n) * self._per_bin,
-                first_step=self._first_step,
-                steps=bins.steps,
-                wall_times=bins.wall_times,
-                mean=bins.mean,
-                low=bins.low,
-                high=bins.high,
-                spread=np.sqrt(bins.m2 / bins.n),
-                roughness=np.sqrt(bins.jumps / bins.hops),
-                head=self._head,
-                context=bins.context,
-            )
-
-
-def _reduce(stretch: Stretch, per_bin: int, last: float) -> _Bins:
-    """Bins of ``per_bin`` points each; ``last`` is the value before the first of them."""
-    points = stretch.points
-    values = points.values.reshape(-1, per_bin)
-    finite = np.isfinite(values)
-    ends = slice(per_bin - 1, None, per_bin)
-    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        n = finite.sum(axis=1).astype(np.float64)
-        mean = np.where(finite, values, 0.0).sum(axis=1) / n  # 0 / 0: an empty bin is NaN
-        m2 = np.where(finite, values - mean[:, None], 0.0)
-        jumps = np.empty_like(points.values)
-        jumps[0] = points.values[0] - last
-        np.subtract(points.values[1:], points.values[:-1], out=jumps[1:])
-        steps_between = jumps.reshape(-1, per_bin)
-        known = np.isfinite(steps_between)
-        return _Bins(
-            steps=points.steps[ends],
-            wall_times=points.wall_times[ends],
-            clock=points.clock[ends],
-            n=n,
-            mean=mean,
-            m2=(m2 * m2).sum(axis=1),
-            low=np.where(n > 0, np.where(finite, values, np.inf).min(axis=1), np.nan),
-            high=np.where(n > 0, np.where(finite, values, -np.inf).max(axis=1), np.nan),
-            jumps=np.where(known, steps_between * steps_between, 0.0).sum(axis=1),
-            hops=known.sum(axis=1).astype(np.float64),
-            context={role: column[ends] for role, column in stretch.context.items()},
-        )
-
-
-def _join(a: _Bins, b: _Bins) -> _Bins:
-    columns = {
-        name: np.concatenate((getattr(a, name), getattr(b, name)))
-        for name in _Bins.__slots__
-        if name != "context"
-    }
-    context = {role: np.concatenate((a.context[role], b.context[role])) for role in b.context}
-    return _Bins(**columns, context=context)
-
-
-def _merge_pairs(bins: _Bins) -> _Bins:
-    """Half as many bins, each of two neighbours."""
-    a, b = slice(0, None, 2), slice(1, None, 2)
-    na, nb = bins.n[a], bins.n[b]
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        n = na + nb
-        mean_a = np.where(na > 0, bins.mean[a], 0.0)
-        mean_b = np.where(nb > 0, bins.mean[b], 0.0)
-        delta = np.where((na > 0) & (nb > 0), mean_b - mean_a, 0.0)
-        return _Bins(
-            steps=bins.steps[b],
-            wall_times=bins.wall_times[b],
-            clock=bins.clock[b],
-            n=n,
-            mean=(mean_a * na + mean_b * nb) / n,
-            m2=bins.m2[a] + bins.m2[b] + np.where(n > 0, delta * delta * na * nb / n, 0.0),
-            low=np.fmin(bins.low[a], bins.low[b]),
-            high=np.fmax(bins.high[a], bins.high[b]),
-            jumps=bins.jumps[a] + bins.jumps[b],
-            hops=bins.hops[a] + bins.hops[b],
-            context={role: column[b] for role, column in bins.context.items()},
-        )
 
 
 class ContextColumn:

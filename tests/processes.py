@@ -76,7 +76,7 @@ class Watch:
 
 
 @contextmanager
-def watching(logdir: Path, *arguments: str | Path, ready: bool = True) -> Iterator[Watch]:
+def watching(logdir: Path | str, *arguments: str | Path, ready: bool = True) -> Iterator[Watch]:
     """``monitor watch LOGDIR`` on a free port, until the block is left."""
     command = [sys.executable, "-m", "monitor", "watch", logdir, "--listen", "127.0.0.1:0"]
     process = subprocess.Popen(

@@ -38,14 +38,15 @@ ALLOWED: dict[str, set[str]] = {
     "ruletests": {"alerts", "engine", "nearest", "notices", "points", "rules"}
     | {"numpy", "pydantic"},
     "notices": {"alerts", "rules"},
-    "sources": {"formats", "points", "watchdog"},
+    "sources": {"formats", "points", "fsspec", "watchdog"},
     # the core: no files, no clock, no threads
     "episodes": {"alerts", "points", "rules", "numpy"},
     "views": {"alerts", "points"},
     "alerts": {"points", "rules", "numpy"},
     "rules": {"detectors", "nearest", "points", "numpy", "pydantic", "pydantic_core", "yaml"},
     "detectors": {"nearest", "points", "numpy"},
-    "series": {"points", "numpy"},
+    "series": {"bins", "points", "numpy"},
+    "bins": {"points", "numpy"},
     "heartbeat": {"points", "numpy"},
     "formats": {"points", "numpy", "google_crc32c"},
     "points": {"numpy"},

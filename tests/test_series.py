@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.bins import MAX_BINS
 from monitor.points import Curve, Floats, SeriesKey
 from monitor.series import (
     EVERY_POINT_UNTIL,
-    MAX_BINS,
     ContextColumn,
     CurveBuilder,
     Ring,
@@ -46,7 +46,7 @@ def curves(values: Floats, cuts: list[int]) -> list[tuple[int, Curve]]:
 def test_a_curve_is_judged_at_every_early_point_and_then_rarely() -> None:
     at = [count for count, _ in curves(np.ones(1000), [])]
     assert at[:EVERY_POINT_UNTIL] == list(range(1, EVERY_POINT_UNTIL + 1))
-    assert len(at) < EVERY_POINT_UNTIL + 48 + 2 * 32 + 1
+    assert len(at) < EVERY_POINT_UNTIL + 16 + 48 + 2 * 32 + 1
     assert at[-1] > 900
 
 

@@ -71,8 +71,6 @@ class ExplodingGradient:
             return Verdicts(health)
         ends, ratio, better = self._judge(window)
         at = ends - (len(window.steps) - window.new)
-        inside = at >= 0
-        at, ratio, better = at[inside], ratio[inside], better[inside]
         known = np.isfinite(ratio)
         bad = known & (ratio >= self.factor) & ~better
         health[at[known]] = Health.OK
@@ -80,7 +78,7 @@ class ExplodingGradient:
         return Verdicts(health)
 
     def _judge(self, window: Window) -> tuple[Ints, Floats, NDArray[np.bool_]]:
-        """Per complete block: its last index, its rise over the earlier level, loss better?"""
+        """Per block that ends among the new points: its last index, its rise, loss better?"""
         skip = -window.index % BLOCK
         n = (len(window.steps) - skip) // BLOCK
         keep = self.memory // BLOCK
@@ -91,18 +89,20 @@ class ExplodingGradient:
         level = np.where(known, median(logs), np.nan)
         low = np.where(known, quantile(logs, 1.0 - self.share), np.nan)
         low[1:] = np.minimum(low[1:], low[:-1])
-        earlier = _before(level, keep)
+        ends = skip + BLOCK * np.arange(1, n + 1) - 1
+        first = int(np.searchsorted(ends, len(window.steps) - window.new))
+        ends, low = ends[first:], low[first:]
+        earlier = _before(level, keep)[first:]
         enough = np.isfinite(earlier).sum(axis=1) * BLOCK >= self.points
         base = np.where(enough, quantile(earlier, 0.25), np.nan)
         loss = window.context.get("train_loss")
-        better = np.zeros(n, np.bool_)
+        better = np.zeros(n - first, np.bool_)
         if loss is not None and np.isfinite(loss).any():
             loss = median(loss[skip : skip + n * BLOCK].reshape(n, BLOCK))
             with np.errstate(invalid="ignore"):
-                better = loss < median(_before(loss, keep))
+                better = loss[first:] < median(_before(loss, keep)[first:])
         with np.errstate(over="ignore"):
             ratio = 10.0 ** (low - base)
-        ends = skip + BLOCK * np.arange(1, n + 1) - 1
         return ends, ratio, better
 
     def explain(self, window: Window) -> Evidence:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.points import Curve, Floats
 
@@ -25,21 +26,23 @@ def quantile(values: Floats, q: float) -> Floats:
     """Along the last axis, skipping NaN; the nearest of the values, NaN if there is none."""
     ordered = np.sort(values, axis=-1)  # NaN last
     known = np.count_nonzero(~np.isnan(ordered), axis=-1)
-    at = np.maximum(np.rint(q * (known - 1)), 0).astype(np.intp)
-    result: Floats = np.take_along_axis(ordered, at[..., None], axis=-1)[..., 0]
-    return result
+    return _at(ordered, np.maximum(np.rint(q * (known - 1)), 0).astype(np.intp))
 
 
 def median(values: Floats) -> Floats:
     """Along the last axis, skipping NaN; the mean of the two middle values; NaN if none."""
     ordered = np.sort(values, axis=-1)
     known = np.count_nonzero(~np.isnan(ordered), axis=-1)
-    low = np.maximum((known - 1) // 2, 0)[..., None]
-    high = np.maximum(known // 2, 0)[..., None]
-    high = np.minimum(high, np.maximum(known - 1, 0)[..., None])
-    pair = np.take_along_axis(ordered, low, -1) + np.take_along_axis(ordered, high, -1)
-    result: Floats = (pair / 2.0)[..., 0]
-    return result
+    low = np.maximum((known - 1) // 2, 0)
+    high = np.minimum(known // 2, np.maximum(known - 1, 0))
+    return (_at(ordered, low) + _at(ordered, high)) / 2.0
+
+
+def _at(values: Floats, column: NDArray[np.intp]) -> Floats:
+    """One number of each row; numpy's take_along_axis takes five times as long for few rows."""
+    flat = values.reshape(-1, values.shape[-1])
+    picked: Floats = flat[np.arange(len(flat)), np.ravel(column)]
+    return picked.reshape(values.shape[:-1])
 
 
 def middle(values: Floats) -> float:

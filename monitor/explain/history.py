@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from monitor.parallel import READ_BYTES, read_to_the_end
 from monitor.points import LAYER_PREFIX, TAG_PREFIX, Batch, Floats, Ints
 from monitor.rules import RuleSet
 from monitor.series import restarts
-from monitor.sources.logdir import LogDirs
+from monitor.sources.logdir import LogDirs, Root
 
 MOST_OTHERS = 3
 """Further series beside the one that is plotted."""
@@ -46,7 +45,7 @@ class Explained:
     """Further series, as they were known at the subject's points."""
 
 
-def explain(logdirs: Sequence[Path], rules: RuleSet, run: str, name: str) -> list[Explained]:
+def explain(logdirs: Sequence[Root], rules: RuleSet, run: str, name: str) -> list[Explained]:
     """The alerts of one run that are called ``name``, in firing order; UnknownName."""
     names = [rule.alert for rule in rules.rules]
     if name not in names:
@@ -64,7 +63,7 @@ def explain(logdirs: Sequence[Path], rules: RuleSet, run: str, name: str) -> lis
     return [_explained(alert, kept) for alert in found]
 
 
-def _run_of(logdirs: Sequence[Path], run: str) -> LogDirs:
+def _run_of(logdirs: Sequence[Root], run: str) -> LogDirs:
     """The files of one run."""
     dirs = LogDirs(logdirs)
     dirs.rescan()

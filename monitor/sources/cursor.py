@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import cast
 
 from monitor.formats.event import EventDecoder
 from monitor.formats.records import Corruption, RecordReader
 from monitor.points import Batch
-from monitor.sources.tail import Rewritten, Tail, Unreadable
+from monitor.sources.tail import Medium, Rewritten, Tail, Unreadable
 
 RETRIES = 60
 """So many passes read bad bytes at the end of a file again before they are called corrupt."""
+_ONLY_PAYLOADS = frozenset((bytes,))
 REREAD_BYTES = 1 << 20
 """An incomplete record up to this size is dropped and read again; a longer one is kept."""
 
@@ -42,7 +44,7 @@ class Cursor:
     """
 
     def __init__(
-        self, path: Path, run: str, name: str, counters: Counters, generation: int = 1
+        self, medium: Medium, run: str, name: str, counters: Counters, generation: int = 1
     ) -> None:
         self.run = run
         self.name = name
@@ -55,8 +57,8 @@ class Cursor:
         """Seconds on a monotonic clock; for the owner's use, as is:"""
         self.gone_at: float | None = None
         """Since when the file is not there any more."""
-        self._path = path
-        self._tail = Tail(path)
+        self._tail = Tail(medium)
+        self.medium = medium
         self._counters = counters
         self._signature = (0, 0, 0)
         self._seen = (0, 0, 0)
@@ -88,21 +90,20 @@ class Cursor:
     def size(self) -> int:
         """Bytes that the file has now; 0 if that cannot be told."""
         try:
-            return self._path.stat().st_size
+            return self._tail.medium.status()[0]
         except OSError:
             return 0
 
     def look(self) -> bool:
         """Whether there may be something to read, by the file's status."""
         try:
-            status = self._path.stat()
+            self._signature = self._tail.medium.status()
         except FileNotFoundError:
             self._tail.size = self._tail.offset
             return False  # The next scan of the directories decides what that means.
         except OSError as error:
             self.problem = error.strerror
             return False
-        self._signature = (status.st_size, status.st_mtime_ns, status.st_ino)
         return (
             self._signature != self._seen
             or self.backlog > 0
@@ -110,14 +111,22 @@ class Cursor:
             or self.problem is not None
         )
 
+    def wanted(self, limit: int) -> Sequence[tuple[int, int]]:
+        """The ranges of the file that :meth:`read` is going to ask for."""
+        self._go_back()
+        return self._tail.wanted(limit)
+
+    def _go_back(self) -> None:
+        if self._dropped:
+            self._tail.back_to(self._reader.offset)
+            self._dropped = False
+
     def read(self, limit: int, final: bool = False) -> list[Batch]:
         """What at most ``limit`` further bytes say; nothing if they complete no record.
 
         ``final`` says that the file will not grow: bad bytes at its end are called corrupt.
         """
-        if self._dropped:
-            self._tail.back_to(self._reader.offset)
-            self._dropped = False
+        self._go_back()
         data = self._tail.read(limit)
         if isinstance(data, Rewritten):
             self._counters.rewrites += 1
@@ -142,6 +151,13 @@ class Cursor:
             if 0 < tail.offset - reader.offset <= REREAD_BYTES:
                 reader.forget()
                 self._dropped = True
+        if not found:
+            self._count(0, 0)
+            return []
+        if _ONLY_PAYLOADS.issuperset(map(type, found)):
+            batch = self._decoder.decode(cast("list[bytes]", found))
+            self._count(len(found), 0)
+            return [batch]
         records = [item for item in found if not isinstance(item, Corruption)]
         batches = self._decoder.decode_all(records)
         read = sum(1 if isinstance(item, bytes) else len(item) for item in records)

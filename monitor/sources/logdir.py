@@ -8,6 +8,7 @@ with event files, named by its path relative to the root.
 
 from __future__ import annotations
 
+import bisect
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ from pathlib import Path
 
 from monitor.points import Batch
 from monitor.sources.cursor import Counters, Cursor
+from monitor.sources.store import Store, StoredFile, StoreError, StoreUrl, fetch_all
+from monitor.sources.tail import LocalFile, Medium
 
 MARK = "tfevents"
 IDLE_AFTER_SECONDS = 10.0
@@ -28,16 +31,28 @@ FORGET_AFTER_SECONDS = 300.0
 and people move directories."""
 
 
-def problem(root: Path) -> str | None:
+Root = Path | StoreUrl
+
+
+def root_of(text: str) -> Root:
+    """What a command line names: a directory or file, or a URL such as ``s3://bucket/prefix``."""
+    return StoreUrl(text) if "://" in text else Path(text)
+
+
+def problem(root: Root) -> str | None:
     """Why ``root`` cannot be watched, in one line; None if it can."""
     try:
-        if root.is_dir():
+        if isinstance(root, StoreUrl):
+            Store(root).listing()
+        elif root.is_dir():
             os.scandir(root).close()
         elif root.exists():
             with root.open("rb"):
                 pass
         else:
             return f"no such directory: {root}"
+    except StoreError as error:
+        return error.strerror
     except OSError as error:
         return f"cannot read {root}: {error.strerror}"
     return None
@@ -62,10 +77,11 @@ class LogDirs:
     A root that does not exist is a problem, not an error: it may come.
     """
 
-    def __init__(self, roots: Sequence[Path], forget_after: float = FORGET_AFTER_SECONDS) -> None:
+    def __init__(self, roots: Sequence[Root], forget_after: float = FORGET_AFTER_SECONDS) -> None:
         self.stats = Counters()
         self._forget_after = forget_after
         self._roots = tuple(roots)
+        self._stores: dict[int, Store] = {}
         self._cursors: dict[str, Cursor] = {}
         self._generations: dict[str, int] = {}
         self._names: dict[tuple[int, str], str] = {}  # (root, directory) -> run
@@ -73,6 +89,7 @@ class LogDirs:
         self._order: dict[str, list[str]] = {}
         self._problems: dict[str, str] = {}
         self._sweep_at = 0.0
+        self._turn, self._left, self._behind = "", 0, False
         self.more = False
         """Whether the last pass has left something that is known to be there."""
 
@@ -107,7 +124,10 @@ class LogDirs:
         """Walks the directories: takes up new event files, lets go of those that are gone."""
         scan = _Scan()
         for index, root in enumerate(self._roots):
-            _walk_root(scan, index, root)
+            if isinstance(root, StoreUrl):
+                self._list_store(scan, index, root)
+            else:
+                _walk_root(scan, index, root)
         self._problems = scan.problems
         now = time.monotonic()
         for path in self._cursors.keys() & scan.files.keys():
@@ -119,6 +139,16 @@ class LogDirs:
             if path not in self._cursors:
                 self._take_up(path, index, directory)
         self._arrange()
+
+    def _list_store(self, scan: _Scan, index: int, url: StoreUrl) -> None:
+        try:
+            store = self._stores.get(index) or self._stores.setdefault(index, Store(url))
+            for path in store.listing():
+                if MARK in os.path.basename(path):
+                    scan.files[f"{url}/{path}"] = index, os.path.dirname(path) or "."
+        except StoreError as error:
+            scan.problems[str(url)] = str(error.strerror)
+            scan.unlisted.append(str(url))
 
     def _miss(self, path: str, now: float) -> None:
         cursor = self._cursors[path]
@@ -141,10 +171,11 @@ class LogDirs:
         )
 
     def run_sizes(self) -> dict[str, int]:
-        """Run -> bytes of all its files that are not read yet."""
+        """Run -> bytes of all its files that are not read yet, of runs that can be split off."""
         return {
             run: sum(max(0, cursor.size() - cursor.offset) for cursor in self._of(paths))
             for run, paths in self._order.items()
+            if all(isinstance(cursor.medium, LocalFile) for cursor in self._of(paths))
         }
 
     def split(self, parts: Sequence[Sequence[str]]) -> list[LogDirs]:
@@ -176,7 +207,9 @@ class LogDirs:
         file = os.path.basename(path)
         name = _text(file if directory == "." else f"{directory}/{file}")
         generation = self._generations.pop(path, 1)
-        cursor = Cursor(Path(path), run, name, self.stats, generation)
+        store = self._stores.get(index)
+        medium: Medium = LocalFile(Path(path)) if store is None else StoredFile(store, name)
+        cursor = Cursor(medium, run, name, self.stats, generation)
         cursor.active_at = time.monotonic()
         self._cursors[path] = cursor
 
@@ -205,53 +238,74 @@ class LogDirs:
 
     # --- reading ------------------------------------------------------------------------
 
-    def read(self, limit: int = 1 << 20, final: bool = False) -> list[Batch]:
+    def read(
+        self, limit: int = 1 << 20, final: bool = False, at_most: int | None = None
+    ) -> list[Batch]:
         """One pass over the files that have grown, of each at most ``limit`` bytes.
 
         Nothing means that nothing is known to be left. A run's later file waits until its
         earlier ones are read to the end, so that catching up shows what a live reader saw.
         ``final`` says that the files will not grow: bad bytes at their ends are called corrupt
-        at once.
+        at once. After ``at_most`` batches, or a few more, the pass is interrupted; the next call
+        goes on with it.
         """
         while True:
-            batches = list(self._pass(limit, final))
-            if batches or not self.backlog:
+            batches: list[Batch] = []
+            for read in self._pass(limit, final):
+                batches += read
+                if at_most is not None and len(batches) >= at_most:
+                    break
+            self.more = self._left > 0 or self._behind
+            if batches or not self._behind:
                 return batches
 
-    def _pass(self, limit: int, final: bool) -> Iterator[Batch]:
+    def _pass(self, limit: int, final: bool) -> Iterator[list[Batch]]:
+        """What each file gives; lazily: what is not asked for is not looked at."""
         now = time.monotonic()
-        self.more = False
-        for cursors in self._grown(now, final):
-            for cursor in cursors:
+        every = final or now >= self._sweep_at
+        if self._stores:
+            self._fetch(limit)
+        cost = 0.0
+        runs = list(self._order)
+        if not self._left:
+            self._left, self._behind = len(runs), False
+        first = bisect.bisect_right(runs, self._turn)
+        for run in (runs[first:] + runs[:first])[: self._left]:
+            began = time.thread_time() if every else 0.0
+            grown = self._grown(run, now, every)
+            cost += time.thread_time() - began if every else 0.0
+            self._turn, self._left = run, self._left - 1
+            for cursor in grown:
                 batches = cursor.read(limit, final)
+                self._behind = self._behind or cursor.backlog > 0
                 if batches:
                     cursor.active_at = now
-                    yield from batches
+                    yield batches
                 if cursor.backlog:
-                    self.more = True
                     break
-
-    def _grown(self, now: float, every: bool) -> list[list[Cursor]]:
-        """Files that have something to read, by run.
-
-        One busy file may wake the daemon fifty times a second. So that it does not ask for the
-        status of thousands of idle ones each time, these wait in proportion to what asking costs.
-        """
-        every = every or now >= self._sweep_at
-        began = time.thread_time()
-        grown = [
-            [
-                cursor
-                for cursor in map(self._cursors.__getitem__, paths)
-                if (every or now - cursor.active_at < IDLE_AFTER_SECONDS or cursor.backlog)
-                and cursor.look()
-            ]
-            for paths in self._order.values()
-        ]
+        self._left = 0
         if every:
-            cost = time.thread_time() - began
+            # One busy file may wake the daemon many times a second. So that it does not ask for
+            # the status of thousands of idle ones each time, these wait in proportion to that.
             self._sweep_at = now + min(SWEEP_AT_LEAST_SECONDS, SWEEP_PAUSES * cost)
-        return grown
+
+    def _grown(self, run: str, now: float, every: bool) -> list[Cursor]:
+        """Files of a run that have something to read."""
+        return [
+            cursor
+            for cursor in self._of(self._order[run])
+            if (every or now - cursor.active_at < IDLE_AFTER_SECONDS or cursor.backlog)
+            and cursor.look()
+        ]
+
+    def _fetch(self, limit: int) -> None:
+        """Of every run in a store the next piece, all at the same time."""
+        wanted = []
+        for paths in self._order.values():
+            first = next((c for c in self._of(paths) if c.look()), None)
+            if first is not None and isinstance(first.medium, StoredFile):
+                wanted.append((first.medium, first.wanted(limit)))
+        fetch_all(wanted)
 
 
 def _walk_root(scan: _Scan, index: int, root: Path) -> None:

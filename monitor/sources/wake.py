@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import select
 import time
@@ -39,7 +40,9 @@ COALESCE_SECONDS = 0.02
 STORM_HINTS = 100
 """So many hints within a second are a storm."""
 STORM_SECONDS = 10.0
-"""How long the hints stay off after a storm has begun."""
+LONGEST_STORM_SECONDS = 320.0
+"""How long the hints stay off after a storm has begun; twice as long each time that it still
+blows, for switching them on means to watch every directory anew."""
 
 # It calls it an error when an event comes while the hints are being switched off.
 logging.getLogger("watchdog").addHandler(logging.NullHandler())
@@ -74,6 +77,8 @@ class Waker(FileSystemEventHandler):
         self._counted_from = 0.0
         self._count = 0
         self._storm_until = 0.0
+        self._storm = STORM_SECONDS
+        self._calm_since = -math.inf
         self._appeared = False
         self.pause = COALESCE_SECONDS
         """Waits that end because of hints end at least so many seconds apart."""
@@ -136,6 +141,10 @@ class Waker(FileSystemEventHandler):
             self._hinted = False
         return ready or stormy
 
+    def calm(self) -> None:
+        """Nothing has changed for a while: if the hints are off, they can be on again."""
+        self._storm_until = min(self._storm_until, time.monotonic())
+
     def wake(self) -> None:
         """Ends the present :meth:`wait`, or the next; from any thread or signal handler."""
         # A full pipe wakes as well, and after the end there is nobody left to wake.
@@ -148,13 +157,16 @@ class Waker(FileSystemEventHandler):
     def _weather(self, now: float) -> bool:
         """Switches the hints off when they come too fast, and on again; whether they are off."""
         if self._storm_until and now >= self._storm_until:
-            self._storm_until = 0.0
+            self._storm_until, self._calm_since = 0.0, now
             self._listen()
         elif now - self._counted_from >= 1.0:
             self._counted_from, self._count = now, 0
         elif self._count > STORM_HINTS and self._observer is not None:
             self._stop_listening()
-            self._storm_until = now + STORM_SECONDS
+            again = now - self._calm_since < STORM_SECONDS
+            longer = min(2 * self._storm, LONGEST_STORM_SECONDS)
+            self._storm = longer if again else STORM_SECONDS
+            self._storm_until = now + self._storm
         return bool(self._storm_until)
 
     def _listen(self) -> None:

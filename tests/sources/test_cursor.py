@@ -12,6 +12,7 @@ from monitor.formats import wire
 from monitor.formats.tfrecord import encode
 from monitor.points import Batch
 from monitor.sources.cursor import RETRIES, Counters, Cursor
+from monitor.sources.tail import LocalFile
 
 
 def record(step: int, value: float = 1.0, wall: float = 100.0, tag: bytes = b"loss") -> bytes:
@@ -27,7 +28,7 @@ class Follower:
     def __init__(self, path: Path, limit: int = 1 << 20) -> None:
         self.path = path
         self.counters = Counters()
-        self.cursor = Cursor(path, "run", "name", self.counters)
+        self.cursor = Cursor(LocalFile(path), "run", "name", self.counters)
         self.limit = limit
         self.batches: list[Batch] = []
 
@@ -238,7 +239,7 @@ def test_a_file_of_more_than_four_gigabytes(tmp_path: Path) -> None:
             pytest.skip(f"no such large files here: {error}")
     assert path.stat().st_blocks * 512 < 1 << 30, "a file system without holes"
     counters = Counters()
-    cursor = Cursor(path, "run", "name", counters)
+    cursor = Cursor(LocalFile(path), "run", "name", counters)
     found: list[int] = []
     while cursor.look():
         found += [int(s) for b in cursor.read(2 << 20) for p in b.points for s in p.steps]

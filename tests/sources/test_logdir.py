@@ -143,7 +143,12 @@ def test_idle_files_are_looked_at_less_often_the_more_there_are(
     put(tmp_path / "busy", 2)
     assert steps(dirs) == {"busy": [2]}
     now[0] += 2
-    cost[:] = [0.0, 0.01]  # A look at all files takes 10 ms, so the next one is 200 ms away.
+    cost[:] = [
+        0.0,
+        0.005,
+        0.0,
+        0.005,
+    ]  # A look at all files takes 10 ms, so the next one is 200 ms away.
     assert steps(dirs) == {}
     put(tmp_path / "busy", 3)
     put(tmp_path / "idle", 3)

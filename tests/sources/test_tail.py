@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sources.tail import Rewritten, Tail, Unreadable
+from monitor.sources.tail import LocalFile, Rewritten, Tail, Unreadable
 
 
 def append(path: Path, data: bytes) -> None:
@@ -18,7 +18,7 @@ def append(path: Path, data: bytes) -> None:
 def test_each_byte_once(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"hello world")
-    tail = Tail(path)
+    tail = Tail(LocalFile(path))
     assert [tail.read(4) for _ in range(4)] == [b"hell", b"o wo", b"rld", b""]
     append(path, b"!")
     assert tail.read(100) == b"!"
@@ -26,7 +26,7 @@ def test_each_byte_once(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    tail = Tail(tmp_path / "file")
+    tail = Tail(LocalFile(tmp_path / "file"))
     assert tail.read(10) == Unreadable("No such file or directory", missing=True)
     (tmp_path / "file").write_bytes(b"late")
     assert tail.read(10) == b"late"
@@ -34,8 +34,8 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_what_is_no_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert Tail(tmp_path / "pipe").read(10) == Unreadable("not a regular file")
-    assert isinstance(Tail(tmp_path).read(10), Unreadable)
+    assert Tail(LocalFile(tmp_path / "pipe")).read(10) == Unreadable("not a regular file")
+    assert isinstance(Tail(LocalFile(tmp_path)).read(10), Unreadable)
 
 
 @pytest.mark.parametrize("new", [b"", b"short", b"another file, longer than the first was"])
@@ -43,7 +43,7 @@ def test_what_is_no_regular_file(tmp_path: Path) -> None:
 def test_rewritten(tmp_path: Path, new: bytes, how: str) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"the first content")
-    tail = Tail(path)
+    tail = Tail(LocalFile(path))
     tail.read(100)
     if how == "renamed":
         (tmp_path / "new").write_bytes(new)
@@ -62,7 +62,7 @@ def test_rewritten(tmp_path: Path, new: bytes, how: str) -> None:
 def test_a_change_after_the_same_beginning(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes(1000) + b"old")
-    tail = Tail(path)
+    tail = Tail(LocalFile(path))
     tail.read(2000)
     path.write_bytes(bytes(1000) + b"new, and longer")
     assert tail.read(2000) == Rewritten()
@@ -72,7 +72,7 @@ def test_a_longer_copy_of_the_same_file_goes_on(tmp_path: Path) -> None:
     """What rsync does: it renames a new, longer copy over the old one."""
     path = tmp_path / "file"
     path.write_bytes(b"some records")
-    tail = Tail(path)
+    tail = Tail(LocalFile(path))
     tail.read(100)
     (tmp_path / "copy").write_bytes(b"some records, and more")
     (tmp_path / "copy").rename(path)
@@ -82,7 +82,7 @@ def test_a_longer_copy_of_the_same_file_goes_on(tmp_path: Path) -> None:
 def test_bytes_filled_in_late_are_read_after_going_back(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"good" + bytes(6))
-    tail = Tail(path)
+    tail = Tail(LocalFile(path))
     tail.read(100)
     path.write_bytes(b"goodfilled")
     tail.back_to(4)
@@ -95,7 +95,7 @@ def test_without_permission(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"secret")
     path.chmod(0)
-    tail = Tail(path)
+    tail = Tail(LocalFile(path))
     assert tail.read(10) == Unreadable("Permission denied")
     path.chmod(0o600)
     assert tail.read(10) == b"secret"
