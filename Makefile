@@ -6,11 +6,11 @@ INSTALLED := $(VENV)/.installed
 BENCH := $(VENV)/.bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-reader bench-latency bench-runs bench-hook fuzz \
-	score clean
+.PHONY: help demo test check format bench bench-reader bench-latency bench-runs bench-hook \
+	bench-expression fuzz score clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED)  ## train five small networks, four of them sick, with the monitor beside them
 	@$(BIN)/monitor demo
@@ -27,7 +27,7 @@ format: $(INSTALLED)  ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-reader bench-latency bench-runs bench-hook  ## all benchmarks
+bench: bench-reader bench-latency bench-runs bench-hook bench-expression  ## all benchmarks
 
 bench-reader: $(BENCH)  ## reading, beside EventAccumulator, tbparse and rustboard
 	$(BIN)/python -m tests.bench.bench_reader
@@ -40,6 +40,9 @@ bench-runs: $(INSTALLED)  ## a thousand live runs: CPU, memory and lag
 
 bench-hook: $(INSTALLED)  ## step time with the hook, as a ratio to none
 	$(BIN)/python -m tests.bench.bench_hook
+
+bench-expression: $(INSTALLED)  ## what rules of one's own cost per point
+	$(BIN)/python -m tests.bench.bench_expression
 
 FILES ?= 100000
 JOBS ?= 1

@@ -189,6 +189,8 @@ class Alert:
     fired: Moment
     resolved: Moment | None
     evidence: Evidence
+    tags: tuple[str, ...] = ()
+    """Of all series that it is about, in firing order."""
 
     @property
     def active(self) -> bool:
@@ -245,6 +247,7 @@ def _alert(group: list[Episode]) -> Alert:
         fired=first.fired,
         resolved=None if open_ended else last,
         evidence=first.evidence,
+        tags=tuple(dict.fromkeys(episode.tag for episode in group)),
     )
 
 

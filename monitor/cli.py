@@ -19,6 +19,9 @@ from monitor import __version__
 from monitor.rules import RuleSet, RulesInvalid, Severity, default_path, json_schema, load
 
 if TYPE_CHECKING:
+    from monitor.alerts import Alert
+    from monitor.follower import Follower
+    from monitor.ruletests import Tests
     from monitor.sources.logdir import Root
 
 UNUSABLE = 2
@@ -111,7 +114,19 @@ def watch(
     show_default=True,
     help="Exit with 1 if an alert at least this severe fired.",
 )
-def check(logdirs: tuple[str, ...], rules: Path | None, output: str, fail_on: str) -> None:
+@click.option(
+    "--explain",
+    nargs=2,
+    metavar="RUN ALERT",
+    help="Print only why ALERT fired in RUN: the numbers seen and the curve.",
+)
+def check(
+    logdirs: tuple[str, ...],
+    rules: Path | None,
+    output: str,
+    fail_on: str,
+    explain: tuple[str, str] | None,
+) -> None:
     """Replay what is in LOGDIR and print the alerts.
 
     LOGDIR is a directory, an event file, or a URL: s3://bucket/prefix, gs://..., az://...
@@ -120,39 +135,23 @@ def check(logdirs: tuple[str, ...], rules: Path | None, output: str, fail_on: st
     """
     from monitor.follower import Follower
     from monitor.notices import document
-    from monitor.terminal import print_alerts, reading
+    from monitor.terminal import print_alerts
 
-    follower = Follower(_existing(logdirs), _load(rules))
-    errors = Console(stderr=True)
-    if errors.is_terminal:
-        with reading(errors) as bar:
-            task = bar.add_task("reading", total=None)
-            follower.catch_up(
-                lambda done, left: bar.update(task, completed=done, total=done + left),
-                final=True,
-                share=1.0,
-            )
-    else:
-        follower.catch_up(final=True, share=1.0)
-    for problem in follower.dirs.problems.values():
-        click.echo(f"monitor: {problem}", err=True)
-    for alert, problem in follower.engine.failures.items():
-        click.echo(f"monitor: rule {alert} failed, please report this: {problem}", err=True)
-    stats = follower.dirs.stats
-    if stats.corrupt_records or stats.unusable_events:
-        click.echo(
-            f"monitor: skipped {stats.corrupt_records} corrupt stretches and "
-            f"{stats.unusable_events} unusable events",
-            err=True,
-        )
+    roots = _existing(logdirs)
+    if explain is not None:
+        if output == "json":
+            raise _unusable("--explain is for people: leave --format json out")
+        _exit(_explain(roots, _load(rules), *explain), fail_on)
+        return
+    follower = Follower(roots, _load(rules))
+    _catch_up(follower)
+    _tell_problems(follower)
     alerts = follower.alerts()
     if output == "json":
         click.echo(json.dumps([document(a) for a in alerts], indent=2, allow_nan=False))
     else:
         print_alerts(Console(), alerts, len(follower.views))
-    worst = max((alert.rule.severity for alert in alerts), default=None)
-    if worst is not None and worst >= Severity[fail_on.upper()]:
-        sys.exit(1)
+    _exit(alerts, fail_on)
 
 
 @main.group()
@@ -166,6 +165,36 @@ def rules_check(file: Path | None) -> None:
     """Say everything that is wrong in FILE (default: the built-in rules)."""
     rule_set = _load(file)
     click.echo(f"{file or default_path()}: {len(rule_set.rules)} rules, all good")
+
+
+@rules.command("test")
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    type=click.Path(dir_okay=False, path_type=Path),
+)
+def rules_test(files: tuple[Path, ...]) -> None:
+    """Run the tests of rules in FILE.
+
+    Exit status: 0 all came out as expected, 1 some did not, 2 unusable tests or rules.
+    """
+    from monitor.ruletests import run
+
+    read = [(file, _load_tests(file)) for file in files]
+    failed = 0
+    for file, tests in read:
+        for case in tests.cases:
+            failures = run(case, tests.rules)
+            failed += bool(failures)
+            click.echo(f"{'FAILED' if failures else 'ok':<7} {case.section.name}")
+            for failure in failures:
+                click.echo(f"  {file}:{failure.line}:{failure.column}: {failure.message}")
+    total = sum(len(tests.cases) for _, tests in read)
+    click.echo(f"{total - failed} of {total} tests passed")
+    if failed:
+        sys.exit(1)
 
 
 @rules.command("list")
@@ -215,6 +244,70 @@ def _load(path: Path | None) -> RuleSet:
         raise _unusable("unusable rules\n" + str(error)) from error
     except OSError as error:
         raise _unusable(f"cannot read the rules {path}: {error.strerror}") from error
+
+
+def _catch_up(follower: Follower) -> None:
+    """Reads all that is there, with a progress bar for people."""
+    from monitor.terminal import reading
+
+    errors = Console(stderr=True)
+    if errors.is_terminal:
+        with reading(errors) as bar:
+            task = bar.add_task("reading", total=None)
+            follower.catch_up(
+                lambda done, left: bar.update(task, completed=done, total=done + left),
+                final=True,
+                share=1.0,
+            )
+    else:
+        follower.catch_up(final=True, share=1.0)
+
+
+def _tell_problems(follower: Follower) -> None:
+    """What could not be read or judged."""
+    for problem in follower.dirs.problems.values():
+        click.echo(f"monitor: {problem}", err=True)
+    for alert, problem in follower.engine.failures.items():
+        click.echo(f"monitor: rule {alert} failed, please report this: {problem}", err=True)
+    stats = follower.dirs.stats
+    if stats.corrupt_records or stats.unusable_events:
+        click.echo(
+            f"monitor: skipped {stats.corrupt_records} corrupt stretches and "
+            f"{stats.unusable_events} unusable events",
+            err=True,
+        )
+
+
+def _explain(logdirs: Sequence[Root], rules: RuleSet, run: str, alert: str) -> list[Alert]:
+    """Prints why an alert fired; the alerts that were explained."""
+    from monitor.explain import UnknownName, explain, print_explained
+
+    try:
+        found = explain(logdirs, rules, run, alert)
+    except UnknownName as error:
+        raise _unusable(str(error)) from error
+    if not found:
+        click.echo(f"{alert} did not fire in {run}")
+    print_explained(Console(), found)
+    return [each.alert for each in found]
+
+
+def _exit(alerts: Sequence[Alert], fail_on: str) -> None:
+    """With 1 if one of them is at least that severe."""
+    worst = max((alert.rule.severity for alert in alerts), default=None)
+    if worst is not None and worst >= Severity[fail_on.upper()]:
+        sys.exit(1)
+
+
+def _load_tests(path: Path) -> Tests:
+    from monitor.ruletests import load_tests
+
+    try:
+        return load_tests(path)
+    except RulesInvalid as error:
+        raise _unusable("unusable tests\n" + str(error)) from error
+    except OSError as error:
+        raise _unusable(f"cannot read {error.filename}: {error.strerror}") from error
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -15,10 +15,27 @@ from typing import cast
 import numpy as np
 
 from monitor.alerts import Alert, Moment, Positions, State, any_bad
-from monitor.detectors.base import CurveDetector, PulseDetector, WindowDetector
+from monitor.detectors.base import (
+    CurveDetector,
+    FoldDetector,
+    Memory,
+    PulseDetector,
+    WindowDetector,
+)
 from monitor.episodes import Episodes, Track
 from monitor.heartbeat import Heartbeat
-from monitor.points import LAYER_PREFIX, Batch, Column, Curve, Evidence, Floats, Layers, Points
+from monitor.points import (
+    LAYER_PREFIX,
+    TAG_PREFIX,
+    Batch,
+    Column,
+    Curve,
+    Evidence,
+    Floats,
+    Layers,
+    Points,
+    Window,
+)
 from monitor.rules.model import Rule, RuleSet
 from monitor.series import (
     ContextColumn,
@@ -37,6 +54,14 @@ LIVENESS = "(events)"
 
 
 @dataclass(slots=True)
+class _Folding:
+    """A track whose detector folds, with what it has noted so far."""
+
+    track: Track
+    memory: Memory
+
+
+@dataclass(slots=True)
 class _Attempt:
     """What is kept of one writer's present attempt at a series."""
 
@@ -44,13 +69,14 @@ class _Attempt:
     curve: CurveBuilder | None
     windows: list[Track]
     curves: list[Track]
+    folds: list[_Folding]
     last_step: int = 0
     last_clock: float = 0.0
     layers: Layers | None = None
 
     @property
     def tracks(self) -> list[Track]:
-        return self.windows + self.curves
+        return self.windows + self.curves + [folding.track for folding in self.folds]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +85,24 @@ class _Plan:
 
     windows: tuple[Rule, ...]
     curves: tuple[Rule, ...]
+    folds: tuple[Rule, ...]
     lookback: int
     context: tuple[str, ...]
-    """Roles that its detectors want joined."""
+    """Roles and tags that its detectors want joined."""
+    own: frozenset[str]
+    """Those among them in which it is itself: what is joined are then its own values."""
     serves: tuple[str, ...]
-    """Roles in which it is itself context for others."""
+    """Roles and tags in which it is itself context for others."""
+
+    @property
+    def judged(self) -> bool:
+        """Whether a detector looks at it."""
+        return bool(self.windows or self.curves or self.folds)
 
     @property
     def idle(self) -> bool:
         """Nothing: most series are logged and never judged."""
-        return not (self.windows or self.curves or self.serves)
+        return not (self.judged or self.serves)
 
 
 @dataclass(slots=True)
@@ -96,9 +130,11 @@ class Engine:
         """Per alert: what last went wrong in its detector, if anything did."""
         self._runs: dict[str, _Run] = {}
         self._window_rules = [r for r in rules.rules if isinstance(r.detector, WindowDetector)]
+        self._fold_rules = [r for r in rules.rules if isinstance(r.detector, FoldDetector)]
         self._curve_rules = [r for r in rules.rules if isinstance(r.detector, CurveDetector)]
         self._pulse_rules = [r for r in rules.rules if isinstance(r.detector, PulseDetector)]
-        wanted = (_context(rule) for rule in self._window_rules + self._curve_rules)
+        valued = self._window_rules + self._fold_rules + self._curve_rules
+        wanted = (_context(rule) for rule in valued)
         self._context_roles = frozenset(role for roles in wanted for role in roles)
 
     # --- feeding ------------------------------------------------------------------------
@@ -154,27 +190,31 @@ class Engine:
         windows = tuple(
             rule
             for rule in self._window_rules
-            if _layered(rule) == layered and rule.match.series(run, tag, roles, layered)
+            if rule.layered == layered and rule.match.series(run, tag, roles, layered)
         )
-        curves = tuple(
-            rule
-            for rule in self._curve_rules
-            if not layered and rule.match.series(run, tag, roles, False)
-        )
-        context = {role for rule in windows + curves for role in _context(rule)}
+
+        def scalar(rules: list[Rule]) -> tuple[Rule, ...]:
+            fitting = (rule for rule in rules if rule.match.series(run, tag, roles, False))
+            return () if layered else tuple(fitting)
+
+        curves, folds = scalar(self._curve_rules), scalar(self._fold_rules)
+        context = {role for rule in windows + curves + folds for role in _context(rule)}
+        names = frozenset[str]() if layered else roles | {TAG_PREFIX + tag}
         return _Plan(
             windows=windows,
             curves=curves,
+            folds=folds,
             lookback=max((_lookback(rule) for rule in windows), default=1),
             context=tuple(sorted(context)),
-            serves=tuple(sorted(roles & self._context_roles)),
+            own=names & context,
+            serves=tuple(sorted(names & self._context_roles)),
         )
 
     # --- evaluating ---------------------------------------------------------------------
 
     def _evaluate(self, run: _Run, points: Points) -> None:
         plan = run.plans[points.key.tag]
-        if not plan.windows and not plan.curves:
+        if not plan.judged:
             return
         stretch = Stretch(points, self._join(run, plan, points))
         attempt = self._attempt(run, plan, points)
@@ -187,13 +227,16 @@ class Engine:
         self._advance(run, attempt, stretch.cut(begin, len(stretch)))
 
     def _join(self, run: _Run, plan: _Plan, points: Points) -> Mapping[str, Floats]:
-        return {
+        # A series need not be looked up in its own past: it knows itself as it is now.
+        others = {
             role: greatest(
                 [column.as_of(points.clock) for column in run.context.get(role, {}).values()],
                 len(points.steps),
             )
             for role in plan.context
+            if role not in plan.own
         }
+        return {**others, **dict.fromkeys(plan.own, points.values)}
 
     def _attempt(self, run: _Run, plan: _Plan, points: Points) -> _Attempt:
         """The attempt that these points belong to; a new one where a writer is new."""
@@ -224,6 +267,10 @@ class Engine:
             curve=CurveBuilder(points.key, begin.step) if plan.curves else None,
             windows=[Track(rule, points.key.tag) for rule in plan.windows],
             curves=[Track(rule, points.key.tag) for rule in plan.curves],
+            folds=[
+                _Folding(Track(rule, points.key.tag), cast("FoldDetector", rule.detector).begin())
+                for rule in plan.folds
+            ],
             layers=points.layers,
         )
         writers[points.writer] = attempt
@@ -236,6 +283,9 @@ class Engine:
         for track in attempt.windows:
             with self._guarded(track.rule):
                 _sweep(run, track, attempt.ring, joined, stretch)
+        for folding in attempt.folds:
+            with self._guarded(folding.track.rule):
+                _fold(run, folding, attempt.ring.window(joined, len(stretch), 1), stretch)
         if attempt.curve is not None:
             before = attempt.ring.count - len(stretch)
             for i, curve in attempt.curve.append(stretch):
@@ -334,6 +384,19 @@ def _sweep(run: _Run, track: Track, ring: Ring, joined: Stretch, stretch: Stretc
     run.episodes.move(track, health, positions, explain)
 
 
+def _fold(run: _Run, folding: _Folding, window: Window, stretch: Stretch) -> None:
+    """One fold detector over all new points at once."""
+    detector = cast("FoldDetector", folding.track.rule.detector)
+    folded = detector.fold(folding.memory, window)
+    folding.memory = folded.memory
+
+    def explain(i: int) -> Evidence:
+        return detector.explain(window.upto(i, 1), folded.seen[:, i])
+
+    positions = Positions(window.index, stretch.points.steps, stretch.points.clock)
+    run.episodes.move(folding.track, folded.health, positions, explain)
+
+
 def _judge(run: _Run, track: Track, curve: Curve, moment: Moment) -> None:
     """One curve detector on the curve so far."""
     detector = cast("CurveDetector", track.rule.detector)
@@ -362,17 +425,13 @@ def _informed(evidence: Evidence, context: Mapping[str, Floats]) -> Evidence:
     return replace(evidence, facts={**known, **evidence.facts}) if known else evidence
 
 
-def _layered(window_rule: Rule) -> bool:
-    return cast("WindowDetector", window_rule.detector).layered
-
-
 def _lookback(window_rule: Rule) -> int:
     return cast("WindowDetector", window_rule.detector).lookback
 
 
 def _context(rule: Rule) -> tuple[str, ...]:
-    """Of a rule whose detector is shown windows or curves."""
-    return cast("WindowDetector | CurveDetector", rule.detector).context
+    """Of a rule whose detector is shown values."""
+    return cast("WindowDetector | FoldDetector | CurveDetector", rule.detector).context
 
 
 def _looks_at(rule: Rule, run: str) -> bool:

@@ -22,6 +22,10 @@ LAYER_PREFIX = "layer/"
 """Tags of layer series are ``layer/<stat>``, e.g. ``layer/grad_norm``."""
 
 
+TAG_PREFIX = "tag:"
+"""What detectors ask to be joined is a role, or ``tag:<tag>`` for the series of that very tag."""
+
+
 class SeriesKey(NamedTuple):
     """A series is one (run, tag): at each step one number, or one per layer."""
 

@@ -34,7 +34,7 @@ def test_the_options_are_those_of_the_contract() -> None:
 
     assert set(main.commands) == {"watch", "check", "rules", "demo"}
     assert options("watch") == {"--rules", "--listen", "--log-format"}
-    assert options("check") == {"--rules", "--format", "--fail-on"}
+    assert options("check") == {"--rules", "--format", "--fail-on", "--explain"}
     assert options("demo") == {"--keep"}
 
 

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.detectors.base import Folded, Memory
+from monitor.detectors.expression import Expression
 from monitor.engine import Engine
 from monitor.episodes import EPISODES_PER_RUN
 from monitor.points import (
@@ -229,3 +231,16 @@ def test_a_view_holds_what_others_may_see() -> None:
     view = engine.view("run")
     assert (view.last_step, view.last_event, view.scalars["loss"]) == (1, 2.0, 2.0)
     assert view.facts == {"optimizer": "Adam"}
+
+
+def test_a_fold_detector_that_fails_costs_only_its_own_alerts() -> None:
+    class Broken(Expression):
+        def fold(self, memory: Memory, window: Window) -> Folded:
+            raise ArithmeticError("oh")
+
+    engine = Engine(
+        rule_set(rule("Bad", Broken("value > 0")), rule("Good", Expression("value > 0")))
+    )
+    engine.feed(batch(scalar_points([1.0])))
+    assert [alert.rule.alert for alert in engine.alerts()] == ["Good"]
+    assert engine.failures == {"Bad": "expression: ArithmeticError: oh"}

@@ -5,16 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from monitor.detectors.base import CurveDetector, Detector, PulseDetector, WindowDetector
+from monitor.detectors.base import (
+    CurveDetector,
+    Detector,
+    FoldDetector,
+    PulseDetector,
+    WindowDetector,
+)
 from monitor.detectors.divergence import Divergence
 from monitor.detectors.exploding_gradient import ExplodingGradient
+from monitor.detectors.expression import Expression
 from monitor.detectors.nonfinite import NonFinite
 from monitor.detectors.oscillation import Oscillation
 from monitor.detectors.plateau import Plateau
 from monitor.detectors.stalled import Stalled
+from monitor.detectors.threshold import Threshold
 from monitor.detectors.vanishing_gradient import VanishingGradient
 
-__all__ = ["DETECTORS", "CurveDetector", "Detector", "PulseDetector", "WindowDetector"]
+__all__ = [
+    "DETECTORS",
+    "CurveDetector",
+    "Detector",
+    "FoldDetector",
+    "PulseDetector",
+    "WindowDetector",
+]
 
 _ALL: tuple[type, ...] = (
     NonFinite,
@@ -24,6 +39,8 @@ _ALL: tuple[type, ...] = (
     Stalled,
     VanishingGradient,
     ExplodingGradient,
+    Threshold,
+    Expression,
 )
 
 DETECTORS: Mapping[str, type] = MappingProxyType({kind.name: kind for kind in _ALL})  # type: ignore[attr-defined]

@@ -7,13 +7,13 @@ they can even where :mod:`monitor.rules.document` has something to say too.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from monitor.nearest import hint
 from monitor.rules import params
 from monitor.rules.document import LABEL, ROLE, SEVERITIES, found
 from monitor.rules.locate import Document, Loc
-from monitor.rules.nearest import hint
 from monitor.rules.patterns import parse_pattern
 from monitor.rules.roles import BUILTIN
 from monitor.rules.templates import VARIABLES, mistakes
@@ -23,8 +23,16 @@ Detectors = Mapping[str, type]
 RESERVED = ("run", "alert", "alertname", "detector")
 """Labels that the monitor or Prometheus gives every alert."""
 
+LOOKS = {
+    "run": "listens to whole runs: only 'run' makes sense",
+    "layers": "looks at layers: choose them with stat, layer or layer_kind",
+    "series": "looks at scalar series: choose them with role or tag",
+    "either": "looks at scalars, chosen with role or tag, or at layers, with stat",
+}
+
 _SCALAR = ("role", "tag", "run")
 _LAYERED = ("stat", "layer", "layer_kind", "run")
+_EITHER = ("role", "tag", "stat", "layer", "layer_kind", "run")
 
 
 def check(document: Document, detectors: Detectors) -> None:
@@ -42,7 +50,7 @@ def check(document: Document, detectors: Detectors) -> None:
         _check_templates(document, (*loc, "annotations"), kind)
         if kind is not None:
             name = str(rule["detect"])
-            _check_params(document, (*loc, "params"), name, kind)
+            _check_params(document, (*loc, "params"), name, kind, roles)
             _check_match(document, (*loc, "match"), name, kind)
         _check_known_roles(document, (*loc, "match", "role"), roles)
     labels["alert"] = set(alerts)
@@ -50,15 +58,16 @@ def check(document: Document, detectors: Detectors) -> None:
 
 
 def eye(kind: type) -> str:
-    """What a detector looks at: "run", "layers" or "series"."""
+    """What a detector looks at: "run", "layers", "series" or "either" of the two."""
     if hasattr(kind, "listen"):
         return "run"
-    return "layers" if getattr(kind, "layered", False) else "series"
+    layered = getattr(kind, "layered", False)
+    return "either" if layered is None else "layers" if layered else "series"
 
 
 def match_keys(kind: type) -> tuple[str, ...]:
     """The keys of ``match`` that make sense for a detector."""
-    return {"run": ("run",), "layers": _LAYERED, "series": _SCALAR}[eye(kind)]
+    return {"run": ("run",), "layers": _LAYERED, "series": _SCALAR, "either": _EITHER}[eye(kind)]
 
 
 def _rules(document: Document) -> Iterator[tuple[Loc, Mapping[str, Any]]]:
@@ -125,23 +134,47 @@ def _check_templates(document: Document, loc: Loc, kind: type | None) -> None:
                 document.error((*loc, name), mistake)
 
 
-def _check_params(document: Document, loc: Loc, name: str, kind: type) -> None:
+def _check_params(
+    document: Document, loc: Loc, name: str, kind: type, roles: Collection[str]
+) -> None:
     values = _mapping(document.at(loc))
-    for param, message, key in params.complaints(name, kind, values):
-        document.error(loc if param is None else (*loc, param), message, key)
+    wrong = False
+    for found_wrong in params.complaints(name, kind, values):
+        wrong = True
+        param = found_wrong.param
+        place = loc if param is None else (*loc, param)
+        document.error(place, found_wrong.message, found_wrong.key, found_wrong.offset)
+    if wrong:
+        return
+    detector = params.build(kind, values)
+    for word in getattr(detector, "words", ()):
+        if word.text not in roles:
+            message = f"no role is called {found(word.text)}"
+            message += hint(word.text, sorted(roles), "there are")
+            document.error((*loc, word.param), message, offset=word.offset)
+    given = _mapping(document.at((*loc[:-1], "match")))
+    if getattr(detector, "needs_match", False) and given.keys() <= {"run"}:
+        message = f"'match' must say which series is judged: {name} {LOOKS['series']}"
+        document.error((*loc[:-1], "match"), message)
 
 
 def _check_match(document: Document, loc: Loc, name: str, kind: type) -> None:
     sensible = match_keys(kind)
-    looks = {
-        "run": "listens to whole runs: only 'run' makes sense",
-        "layers": "looks at layers: choose them with stat, layer or layer_kind",
-        "series": "looks at scalar series: choose them with role or tag",
-    }[eye(kind)]
-    for key in _mapping(document.at(loc)):
+    looks = LOOKS[eye(kind)]
+    given = _mapping(document.at(loc))
+    for key in given:
         if key in {*_SCALAR, *_LAYERED} and key not in sensible:
             message = f"{key!r} makes no sense here: {name} {looks}"
             document.error((*loc, key), message, key=True)
+    if eye(kind) == "either":
+        layers = given.keys() & {"stat", "layer", "layer_kind"}
+        scalars = given.keys() & {"role", "tag"}
+        if layers and scalars:
+            message = f"{min(scalars)!r} and {min(layers)!r} exclude each other: {name} {looks}"
+            document.error(loc, message)
+        elif not layers and not scalars:
+            message = f"'match' must say which series: {name} {looks}"
+            document.error(loc, message)
 
 
 def _check_known_roles(document: Document, loc: Loc, roles: set[str]) -> None:

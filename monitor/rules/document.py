@@ -73,7 +73,7 @@ def _listed(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
 
-def _read(parse: Callable[[object], object], schema: Json) -> tuple[BeforeValidator, Any]:
+def field_of(parse: Callable[[object], object], schema: Json) -> tuple[BeforeValidator, Any]:
     """Metadata of a field that ``parse`` reads; its ValueErrors are all that the user sees."""
 
     def parsed(value: object) -> object:
@@ -90,13 +90,13 @@ _LIST: Json = {"type": "array", "items": _STRING, "minItems": 1}
 _ZERO: Json = {"default": "0 steps"}
 _SPAN: Json = {"anyOf": [{"const": 0}, {"type": "string", "pattern": PATTERN}]}
 
-_V = _read(_version, {"const": VERSION})
-_T = _read(_text, _STRING)
-_B = _read(_truth, {"type": "boolean"})
-_A = _read(_alert, {"type": "string", "pattern": f"^{ALERT}$"})
-_S = _read(parse_span, _SPAN)
-_P = _read(parse_pattern, _STRING)
-_L = _read(_listed, {"anyOf": [_STRING, _LIST]})
+_V = field_of(_version, {"const": VERSION})
+_T = field_of(_text, _STRING)
+_B = field_of(_truth, {"type": "boolean"})
+_A = field_of(_alert, {"type": "string", "pattern": f"^{ALERT}$"})
+_S = field_of(parse_span, _SPAN)
+_P = field_of(parse_pattern, _STRING)
+_L = field_of(_listed, {"anyOf": [_STRING, _LIST]})
 
 VersionNumber = Annotated[int, _V[0], _V[1]]
 Text = Annotated[str, _T[0], _T[1]]

@@ -47,11 +47,21 @@ class Document:
     """Line and column of each key of a mapping."""
     spoiled: set[Loc] = field(default_factory=set)
     """Values that could not be read; they are None."""
+    texts: dict[Loc, ScalarNode] = field(default_factory=dict)
+    """The nodes of values that are text."""
+    source: str = ""
+    """The whole file."""
 
-    def error(self, loc: Loc, message: str, key: bool = False) -> None:
-        """Notes an error at the value of ``loc`` (at its key, with ``key``), or around it."""
+    def error(self, loc: Loc, message: str, key: bool = False, offset: int | None = None) -> None:
+        """Notes an error at the value of ``loc`` (at its key, with ``key``), or around it.
+
+        ``offset``: so many characters into the value, which is text.
+        """
         if key or loc not in self.spoiled:
-            self.errors.append(RuleError(self.file, *self._position(loc, key), message))
+            place = self._position(loc, key)
+            if offset is not None and loc in self.texts:
+                place = _place(self.source, within(self.source, self.texts[loc], offset))
+            self.errors.append(RuleError(self.file, *place, message))
 
     def _position(self, loc: Loc, key: bool) -> tuple[int, int]:
         if key and loc in self.keys:
@@ -85,7 +95,7 @@ class _Loader(yaml.SafeLoader):
 
 def read(text: str, file: str) -> Document:
     """Reads one YAML document; RulesInvalid if it is not YAML at all."""
-    document = Document(file)
+    document = Document(file, source=text)
     try:
         node = _compose(text)
         if node is not None:
@@ -196,6 +206,7 @@ class _Reader:
         if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
             self._spoil(loc, f"{text!r} is not valid Unicode")
             return None
+        self._document.texts[loc] = node
         if node.tag == _TEXT:
             return text
         if len(text) > 1 and _INTEGER.fullmatch(text) and text.lstrip("+-").startswith("0"):
@@ -208,6 +219,28 @@ class _Reader:
 
 def _mark(node: Node) -> tuple[int, int]:
     return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+def within(source: str, node: ScalarNode, offset: int) -> int:
+    """Where in the file the character ``offset`` of a text stands; its beginning if unknown.
+
+    YAML folds lines, doubles quotes and has escapes, so the text is looked up character by
+    character in what was written; blanks stand for any blanks.
+    """
+    begin, end = node.start_mark.index, node.end_mark.index
+    if node.style in ("|", ">"):
+        begin = source.find("\n", begin) + 1 or begin
+    elif node.style in ("'", '"'):
+        begin += 1
+    at = begin
+    for character in node.value[:offset]:
+        if not character.isspace():
+            at = source.find(character, at, end) + 1
+            if not at:
+                return int(node.start_mark.index)
+    text = node.value[offset : offset + 1]
+    found = source.find(text, at, end) if text and not text.isspace() else at
+    return found if found >= 0 else int(node.start_mark.index)
 
 
 def _plain(text: str) -> object:

@@ -85,6 +85,11 @@ class Match:
         return _any(self.tag, tag)
 
     @property
+    def layered(self) -> bool:
+        """Whether layer series are meant, where the detector takes both."""
+        return self.stat is not None or self.chooses_layers
+
+    @property
     def chooses_layers(self) -> bool:
         """Whether only some layers of a layer series are looked at."""
         return self.layer is not None or self.layer_kind is not None
@@ -122,6 +127,12 @@ class Rule:
     """Template; see :func:`monitor.rules.templates.render`."""
     advice: str
     runbook_url: str = ""
+
+    @property
+    def layered(self) -> bool:
+        """Whether it looks at layer series; of a rule whose detector is shown windows."""
+        layered: bool | None = getattr(self.detector, "layered", False)
+        return self.match.layered if layered is None else layered
 
 
 @dataclass(frozen=True, slots=True)

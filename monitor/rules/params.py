@@ -10,10 +10,10 @@ from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from monitor.detectors.base import Detector
+from monitor.detectors.base import Detector, TextError
+from monitor.nearest import hint, nearest
 from monitor.rules.document import found
 from monitor.rules.model import Unit
-from monitor.rules.nearest import hint
 from monitor.rules.spans import LONGEST, parse_span
 
 _SPANS = {unit.value: unit for unit in Unit}
@@ -36,6 +36,11 @@ class Param:
     unit: Unit | None
     choices: tuple[str, ...]
     doc: str
+
+    @property
+    def required(self) -> bool:
+        """Whether there is no default."""
+        return self.default is dataclasses.MISSING
 
     def read(self, value: object) -> object:
         """The value as the detector wants it; ValueError says what is wrong."""
@@ -135,30 +140,49 @@ def build(kind: type, values: Mapping[str, object]) -> Detector:
     return cast("Detector", kind(**read))
 
 
-def complaints(
-    name: str, kind: type, values: Mapping[str, object]
-) -> Iterator[tuple[str | None, str, bool]]:
-    """All that is wrong with the parameters of detector ``name``.
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One thing wrong with the parameters of a detector."""
 
-    Yields the parameter (None: all of them), what is wrong, and whether its name is.
-    """
+    param: str | None
+    """None: all of them."""
+    message: str
+    key: bool = False
+    """Whether it is the parameter's name that is wrong."""
+    offset: int | None = None
+    """Where in the parameter's text, if it can be told."""
+
+
+def complaints(name: str, kind: type, values: Mapping[str, object]) -> Iterator[Complaint]:
+    """All that is wrong with the parameters of detector ``name``."""
     params = params_of(kind)
     read: dict[str, object] = {}
     for key, value in values.items():
         if key not in params:
             there = f"{name} has"
-            yield key, f"unknown parameter {key!r} of {name}" + hint(key, params, there), True
+            message = f"unknown parameter {key!r} of {name}" + hint(key, params, there)
+            yield Complaint(key, message, key=True)
             continue
         try:
             read[key] = params[key].read(value)
         except ValueError as error:
-            yield key, str(error), False
+            yield Complaint(key, str(error))
+    misspelt = {nearest(key, params) for key in values if key not in params}
+    needed = {p.name for p in params.values() if p.required}
+    missing = sorted(needed - values.keys() - misspelt)
+    for key in missing:
+        yield Complaint(None, f"{name} needs {key!r}: {params[key].doc}")
+    if not needed <= read.keys():
+        return
     # What could be read is tried even if the rest could not: the detector's own checks.
     try:
         kind(**read)
+    except TextError as error:
+        yield Complaint(error.field, error.message, offset=error.offset)
     except (ValueError, ArithmeticError) as error:
         culprit, colon, rest = str(error).partition(": ")
         if colon and culprit in read:
-            yield culprit, f"{culprit!r} must be {rest}, found {found(values[culprit])}", False
+            message = f"{culprit!r} must be {rest}, found {found(values[culprit])}"
+            yield Complaint(culprit, message)
         elif len(read) == len(values):
-            yield None, str(error), False
+            yield Complaint(None, str(error))

@@ -40,6 +40,7 @@ def json_schema(detectors: Mapping[str, type] = DETECTORS) -> Json:
 
 def _detector(name: str, kind: type) -> Json:
     """What a rule may say once it has chosen this detector."""
+    required = [p.name for p in params_of(kind).values() if p.required]
     return {
         "if": {"properties": {"detect": {"const": name}}, "required": ["detect"]},
         "then": {
@@ -47,6 +48,7 @@ def _detector(name: str, kind: type) -> Json:
                 "params": {
                     "properties": {p.name: _param(p) for p in params_of(kind).values()},
                     "additionalProperties": False,
+                    **({"required": required} if required else {}),
                 },
                 "match": {"propertyNames": {"enum": list(match_keys(kind))}},
             }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from monitor.nearest import nearest
 from monitor.rules.model import Span, Unit
-from monitor.rules.nearest import nearest
 
 EXAMPLES = "'50 steps', '30 points', '90s', '5m' or '1h30m'"
 

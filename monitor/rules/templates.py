@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from monitor.rules.nearest import hint, nearest
+from monitor.nearest import hint, nearest
 
 VARIABLES: Mapping[str, str] = {
     "run": "the run's directory, relative to the log directory",

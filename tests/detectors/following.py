@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.detectors.base import CurveDetector, WindowDetector
+from monitor.detectors.base import CurveDetector, FoldDetector, WindowDetector
 from monitor.points import Evidence, Floats, Health, Ints, Layers, Points, SeriesKey
 from monitor.series import CurveBuilder, Ring, Stretch
 
@@ -33,7 +33,7 @@ def points_of(
 
 
 def follow(
-    detector: WindowDetector | CurveDetector,
+    detector: WindowDetector | FoldDetector | CurveDetector,
     values: Floats,
     steps: Ints | None = None,
     context: Mapping[str, Floats] | None = None,
@@ -52,6 +52,8 @@ def follow(
         return []
     if isinstance(detector, WindowDetector):
         return _windows(detector, parts)
+    if isinstance(detector, FoldDetector):
+        return _folds(detector, parts)
     first = int(points.steps[0])
     builder = CurveBuilder(points.key, first)
     found = []
@@ -72,6 +74,20 @@ def _windows(detector: WindowDetector, parts: list[tuple[int, Stretch]]) -> list
         for i, health in enumerate(detector(window).health):
             bad = health == Health.BAD
             seen = detector.explain(window.upto(before + i, detector.lookback)) if bad else None
+            found.append(Verdict(a + i, Health(int(health)), seen))
+    return found
+
+
+def _folds(detector: FoldDetector, parts: list[tuple[int, Stretch]]) -> list[Verdict]:
+    ring, memory, found = Ring(1), detector.begin(), list[Verdict]()
+    for a, part in parts:
+        window = ring.window(ring.append(part), len(part), 1)
+        folded = detector.fold(memory, window)
+        assert [m.shape for m in folded.memory] == [m.shape for m in memory]
+        memory = folded.memory
+        for i, health in enumerate(folded.health):
+            bad = health == Health.BAD
+            seen = detector.explain(window.upto(i, 1), folded.seen[:, i]) if bad else None
             found.append(Verdict(a + i, Health(int(health)), seen))
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -18,9 +19,16 @@ CHAIN = Layers(
 )
 
 
+REQUIRED: Mapping[str, Mapping[str, object]] = {
+    "threshold": {"above": 100.0},
+    "expression": {"expr": "median(value, 20) > min(median(value, 20 points)) + 3"},
+}
+"""What has to be said to detectors that have no sensible defaults."""
+
+
 def default(name: str) -> Detector:
     """The detector with its defaults."""
-    detector: Detector = DETECTORS[name]()
+    detector: Detector = DETECTORS[name](**REQUIRED.get(name, {}))
     return detector
 
 
@@ -37,6 +45,8 @@ def bad_series() -> dict[str, Floats]:
     return {
         "nonfinite": broken,
         "divergence": falling + 0.03 * noise + np.where(t > 0.5, 4.0, 0.0),
+        "threshold": 0.3 * noise + np.where(t > 0.5, 1000.0, 1.0),
+        "expression": falling + 0.03 * noise + np.where(t > 0.5, 4.0, 0.0),
         "oscillation": 1.5 + 0.5 * (-1.0) ** np.arange(n) + 0.05 * noise,
         "plateau": falling + 0.08 * noise,
         "exploding_gradient": np.exp(0.3 * noise) * np.where(t > 0.5, 1e4, 1.0),

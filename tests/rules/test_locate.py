@@ -6,6 +6,7 @@ import contextlib
 import math
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -118,3 +119,36 @@ def test_what_cannot_be_read_at_all(text: str, error: str) -> None:
 def test_any_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(RulesInvalid):
         read(text, "f")
+
+
+WRITTEN = st.text(alphabet="ab 'x\"(>:#-\\é", min_size=1, max_size=60)
+
+
+@given(WRITTEN, st.sampled_from([None, "'", '"', "|", ">"]), st.integers(0, 59), st.integers(8, 60))
+@settings(max_examples=400, deadline=None)
+def test_a_place_within_a_text_is_found_however_it_is_written(
+    text: str, style: str | None, offset: int, width: int
+) -> None:
+    source = yaml.safe_dump(
+        {"a": {"b": text}}, default_style=style, width=width, allow_unicode=True
+    )
+    document = read(source, "f")
+    if document.value != {"a": {"b": text}}:
+        return  # written as something else than text
+    offset %= len(text)
+    document.error(("a", "b"), "here", offset=offset)
+    (error,) = document.errors
+    line = source.split("\n")[error.line - 1]
+    if not text[offset].isspace():
+        assert line[error.column - 1] == text[offset]
+        before = source.split("\n")[: error.line - 1]
+        seen = "".join(before) + line[: error.column - 1]
+        assert seen.count("é") >= text[:offset].count("é")
+    assert 1 <= error.column <= len(line) + 1
+
+
+def test_a_place_in_what_cannot_be_followed_is_that_of_the_text() -> None:
+    document = read('a: "\\x61\\x62 c"', "f")
+    document.error(("a",), "here", offset=1)
+    (error,) = document.errors
+    assert (error.line, error.column) == (1, 4)
