@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from torch.optim import Optimizer
+
 from monitor.adapters.guard import Watched, harmless
 
 try:
@@ -71,7 +73,7 @@ class HealthCallback(TrainerCallback):
         self._forward = found is None if self.log_scalars is None else self.log_scalars
         self._watched.start(
             model,
-            kwargs.get("optimizer"),
+            _innermost(kwargs.get("optimizer")),
             logdir=self.logdir or found or _new_directory(args),
             every=self.every,
             budget=self.budget,
@@ -96,6 +98,13 @@ class HealthCallback(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Training is over."""
         self._watched.end()
+
+
+def _innermost(optimizer: Any) -> Any:
+    """The optimizer inside Accelerate's, which is one by type only: it cannot be hooked."""
+    while isinstance(getattr(optimizer, "optimizer", None), Optimizer):
+        optimizer = optimizer.optimizer
+    return optimizer
 
 
 def _tensorboard_directory(args: Any, since: int) -> Path | None:
