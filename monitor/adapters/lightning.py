@@ -22,7 +22,7 @@ _PACKAGES = ("lightning.pytorch", "pytorch_lightning")
 
 def _callback() -> Any:
     """The class of callbacks of the package in use: loaded already, or else the first there is."""
-    loaded = [sys.modules[name] for name in _PACKAGES if name in sys.modules]
+    loaded = [sys.modules[name] for name in _PACKAGES if sys.modules.get(name)]
     for name in _PACKAGES if not loaded else ():
         try:
             loaded = [importlib.import_module(name)]

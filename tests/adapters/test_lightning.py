@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ LAYERS = ("net.0", "net.1", "net.2", "net.3")
 def classifier(package: ModuleType, fail_at: int = -1, error: BaseException | None = None) -> Any:
     """A small LightningModule; raises ``error`` in training step ``fail_at``."""
 
-    class Classifier(package.LightningModule):  # type: ignore[name-defined, misc]
+    class Classifier(package.LightningModule):  # type: ignore[name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.net = nn.Sequential(nn.Linear(8, 16), nn.Dropout(0.2), nn.ReLU(), nn.Linear(16, 3))
@@ -49,7 +50,7 @@ def classifier(package: ModuleType, fail_at: int = -1, error: BaseException | No
         def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
             self.log("val_loss", nn.functional.cross_entropy(self.net(batch[0]), batch[1]))
 
-        def configure_optimizers(self) -> torch.optim.Optimizer:
+        def configure_optimizers(self) -> Any:
             return torch.optim.AdamW(self.net.parameters(), lr=0.01)
 
     torch.manual_seed(0)
@@ -171,7 +172,7 @@ def test_a_resumed_training_goes_on_counting(tmp_path: Path) -> None:
 
 
 def test_with_several_optimizers_a_step_is_a_batch(tmp_path: Path) -> None:
-    class Adversaries(lightning.LightningModule):  # type: ignore[name-defined, misc]
+    class Adversaries(lightning.LightningModule):  # type: ignore[name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.automatic_optimization = False
@@ -186,7 +187,7 @@ def test_with_several_optimizers_a_step_is_a_batch(tmp_path: Path) -> None:
                 optimizer.step()
                 self.untoggle_optimizer(optimizer)
 
-        def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        def configure_optimizers(self) -> Any:
             return [
                 torch.optim.SGD(self.maker.parameters(), lr=0.1),
                 torch.optim.SGD(self.judge.parameters(), lr=0.1),
@@ -229,7 +230,7 @@ def test_other_ranks_write_nothing(tmp_path: Path) -> None:
         check=True,
         capture_output=True,
         timeout=120,
-        env=_environment(),
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
     )
     (directory,) = [path for path in tmp_path.glob("version_*") if health_files(path)]
     assert len(payloads(directory)) > 6
@@ -237,13 +238,6 @@ def test_other_ranks_write_nothing(tmp_path: Path) -> None:
     assert stream.facts["world_size"] == "2"
     assert stream.steps("layer/grad_norm") == list(range(6))
     assert stream.names("act_mean") == LAYERS
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    root = str(Path(__file__).parents[2])
-    return {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
 
 
 def test_only_the_package_in_use_is_loaded() -> None:
