@@ -16,9 +16,12 @@ log = logging.getLogger("monitor.adapters")
 
 P = ParamSpec("P")
 
+_SAID = 20
+"""Different errors of one method that are logged."""
+
 
 def harmless(method: Callable[P, None]) -> Callable[P, None]:
-    """``method``, from which no error gets into training; each is logged, once."""
+    """``method``, from which no error gets into training; each is logged once, within limits."""
     said: set[str] = set()
 
     @functools.wraps(method)
@@ -27,7 +30,7 @@ def harmless(method: Callable[P, None]) -> Callable[P, None]:
             method(*args, **kwargs)
         except Exception as error:  # nothing of ours may end a training run
             text = f"{type(error).__name__}: {error}"
-            if text not in said:
+            if text not in said and len(said) < _SAID:
                 said.add(text)
                 log.warning("%s failed, training goes on: %s", method.__qualname__, text)
 

@@ -83,7 +83,7 @@ class HealthCallback(_Callback):
         self._watched.start(
             pl_module,
             trainer.optimizers[0] if self._single else None,
-            logdir=self.logdir or found,
+            logdir=self.logdir or found or trainer.default_root_dir,
             every=self.every,
             budget=self.budget,
             rank=trainer.global_rank,

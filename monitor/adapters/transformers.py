@@ -120,8 +120,8 @@ def _tensorboard_directory(args: Any, since: int) -> Path | None:
     found = []
     for root in {Path(root).expanduser() for root in roots if root}:
         for path in root.rglob("events.out.tfevents.*"):
-            seconds, host = path.name.split(".", 4)[3:]
-            ours = f"{host}.".startswith(f"{socket.gethostname()}.{os.getpid()}.")
+            seconds, _, process = path.name.removeprefix("events.out.tfevents.").partition(".")
+            ours = process.startswith(f"{socket.gethostname()}.{os.getpid()}.")
             if seconds.isdigit() and int(seconds) >= since:
                 found.append((ours, int(seconds), path.parent))
     return max(found)[2] if found else None

@@ -30,6 +30,18 @@ def test_an_error_is_logged_once_and_goes_no_further(caplog: pytest.LogCaptureFi
     ]
 
 
+def test_errors_that_are_all_different_do_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @harmless
+    def fail(step: int) -> None:
+        raise ValueError(step)
+
+    for step in range(100):
+        fail(step)
+    assert len(caplog.records) == 20
+
+
 def test_what_people_decide_gets_through() -> None:
     @harmless
     def interrupted() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,25 @@ def test_without_tensorboard_scalars_are_in_the_stream(tmp_path: Path) -> None:
     assert stream.steps("train/loss") == [4, 8, 12]
     assert stream.steps("train/learning_rate") == [4, 8, 12]
     assert stream.steps("eval/loss") == [12]
+
+
+def test_the_directory_that_the_environment_gives_to_tensorboard_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "here"))
+    trainer(Classifier(), tmp_path, HealthCallback(), report_to="tensorboard").train()
+    assert list((tmp_path / "here").glob("events.out.tfevents.*"))
+    assert Stream(tmp_path / "here").ended
+
+
+def test_an_earlier_run_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    earlier = tmp_path / "runs" / "earlier"
+    earlier.mkdir(parents=True)
+    name = f"events.out.tfevents.1000000000.{socket.gethostname()}.{os.getpid()}.0"
+    (earlier / name).touch()
+    trainer(Classifier(), tmp_path, HealthCallback()).train()
+    assert only_directory(tmp_path) != earlier
+    assert Stream(only_directory(tmp_path)).steps("train/loss") == [4, 8, 12]
 
 
 def test_a_directory_can_be_given(tmp_path: Path) -> None:
