@@ -79,7 +79,8 @@ class HealthHandler:
         tensorboard = _tensorboard_directory(engine)
         logdir = self.logdir or tensorboard
         if logdir is None:
-            log.warning("no layer statistics: give HealthHandler a logdir or attach a logger")
+            if idist.get_rank() == 0:  # the others have no logger, and need none
+                log.warning("no layer statistics: give HealthHandler a logdir or attach a logger")
             return
         self._forward = tensorboard is None if self.log_scalars is None else self.log_scalars
         self._iteration = engine.state.iteration

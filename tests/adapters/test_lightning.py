@@ -113,6 +113,15 @@ def test_accumulation_is_one_step_and_mixed_precision_trains(tmp_path: Path) -> 
     assert stream.steps("health/lr") == list(range(8))
 
 
+def test_gradients_are_those_that_the_optimizer_gets(tmp_path: Path) -> None:
+    """Lightning runs forward, backward and clipping inside the optimizer's step."""
+    callbacks = [HealthCallback()]
+    trainer(lightning, tmp_path, gradient_clip_val=0.01, callbacks=callbacks).fit(
+        classifier(lightning), loader()
+    )
+    assert Stream(tmp_path).values("health/grad_norm") == pytest.approx([0.01] * 12, rel=1e-3)
+
+
 def test_results_are_the_same_to_the_bit(package: ModuleType, tmp_path: Path) -> None:
     states = []
     for callbacks in ([], [HealthCallback(every=1)]):

@@ -114,6 +114,12 @@ def test_accumulation_is_one_step_and_mixed_precision_trains(tmp_path: Path) -> 
     assert min(stream.column("update_ratio", "net.0.weight")) > 0
 
 
+def test_gradients_are_those_that_the_optimizer_gets(tmp_path: Path) -> None:
+    trainer(Classifier(), tmp_path, HealthCallback(), max_grad_norm=0.01).train()
+    stream = Stream(only_directory(tmp_path))
+    assert stream.values("health/grad_norm") == pytest.approx([0.01] * 12, rel=1e-3)
+
+
 def test_results_are_the_same_to_the_bit(tmp_path: Path) -> None:
     states = []
     for callbacks in ([], [HealthCallback(every=1)]):
