@@ -61,7 +61,7 @@ def wandb_watch(model: nn.Module, optimizer: Optimizer, directory: Path) -> Atta
     """``wandb.watch(log="all")`` at every step: histograms of weights and gradients."""
     import wandb
 
-    os.environ["WANDB_MODE"] = "offline"
+    os.environ.update(WANDB_MODE="offline", WANDB_ERROR_REPORTING="false")
     run = wandb.init(
         mode="offline",
         dir=directory,
