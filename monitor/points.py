@@ -72,7 +72,8 @@ class Points:
     """Seconds since the epoch as the writer gave them: may be NaN, may go back."""
     clock: Floats
     """Seconds; the greatest finite wall time that this writer had shown when the point was
-    written (over all its tags; events without points do not count). Never goes back, so that series can be joined on it."""
+    written (over all its tags; events without points do not count). Never goes back, so that
+    series can be joined on it."""
     values: Floats
     layers: Layers | None = None
 

@@ -12,6 +12,7 @@ DAEMON = {"pydantic", "yaml", "click", "rich", "structlog", "prometheus_client",
     "starlette",
     "uvicorn",
 }
+FRAMEWORKS = {"accelerate", "ignite", "lightning", "pytorch_lightning", "transformers"}
 OURS = ("daemon", "engine", "rules", "detectors", "points", "series", "sinks", "sources", "web")
 
 
@@ -48,3 +49,5 @@ def test_the_hook_loads_nothing_of_the_daemon() -> None:
     assert "monitor.hook" in found
     assert not found & DAEMON
     assert not {f"monitor.{name}" for name in OURS} & found
+    assert "monitor.adapters" not in found
+    assert not found & FRAMEWORKS
