@@ -37,7 +37,14 @@ from monitor.formats.layerstats import (
     LayoutError,
     Scalar,
 )
-from monitor.formats.proto import event_fields, plugin_data, signed, tensor_number, value_fields
+from monitor.formats.proto import (
+    event_fields,
+    holds_no_scalar,
+    plugin_data,
+    signed,
+    tensor_number,
+    value_fields,
+)
 from monitor.formats.stacks import Stacks
 from monitor.points import Batch, Column, Events, Floats, Ints, Points, SeriesKey
 
@@ -229,13 +236,13 @@ class EventDecoder:
                     add_series(series)
                     add_value(value)
                     continue
-            row = len(read.steps)
-            try:
-                step, wall = self._event(payload, row if rows is None else int(rows[row]), read)
-            except wire.WireError:
-                self.unusable += 1
-                self._silent.append(row if rows is None else int(rows[row]))
+            position = len(read.steps)
+            row = position if rows is None else int(rows[position])
+            if size >= _SHORTEST and key == 0x09 and holds_no_scalar(payload, at):
+                self._silent.append(row)
                 step, wall = 0, math.nan
+            else:
+                step, wall = self._long_way(payload, row, read)
             add_step(step)
             add_wall(wall)
             add_series(None)
@@ -244,6 +251,14 @@ class EventDecoder:
                 return  # The rest of the block may no longer be what it was taken for.
 
     # --- the long way -------------------------------------------------------------------
+
+    def _long_way(self, payload: bytes, row: int, read: _Reading) -> tuple[int, float]:
+        try:
+            return self._event(payload, row, read)
+        except wire.WireError:
+            self.unusable += 1
+            self._silent.append(row)
+            return 0, math.nan
 
     def _event(self, payload: bytes, row: int, read: _Reading) -> tuple[int, float]:
         """One event, field by field: its step and wall time.

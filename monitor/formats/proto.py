@@ -56,6 +56,36 @@ def _messages(message: bytes, wanted: int) -> list[bytes]:
     ]
 
 
+_SUMMARY_KEY, _VALUE_KEY, _TAG_KEY = 0x2A, 0x0A, 0x0A
+_NO_SCALARS = frozenset((0x22, 0x2A, 0x32))  # image, histo, audio
+
+
+def holds_no_scalar(event: bytes, at: int) -> bool:
+    """Whether from ``at`` on there is one value and it is a histogram, an image or a sound.
+
+    Only the fields' borders are looked at. False also for what is not that simple, metadata
+    included: the long way is to tell.
+    """
+    end = len(event)
+    try:
+        for key in (_SUMMARY_KEY, _VALUE_KEY):
+            if event[at] != key:
+                return False
+            size, at = wire.read_varint(event, at + 1)
+            if at + size != end:
+                return False
+        if event[at] != _TAG_KEY:
+            return False
+        size, at = wire.read_varint(event, at + 1)
+        at += size
+        if event[at] not in _NO_SCALARS:
+            return False
+        size, at = wire.read_varint(event, at + 1)
+        return at + size == end
+    except (IndexError, wire.WireError):
+        return False
+
+
 _HOLDERS = {
     2: wire.FIXED32,
     3: wire.BYTES,

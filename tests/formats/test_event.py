@@ -478,3 +478,25 @@ def test_a_session_log_ends_the_run_only_if_nothing_follows() -> None:
     assert read(decoder, [event(1, simple("x", 1)), session(SessionLog.STOP)]).ended
     assert read(decoder, []).ended
     assert not read(decoder, [session(SessionLog.STOP), event(2, simple("x", 1))]).ended
+
+
+def test_histograms_and_images_are_passed_over_and_their_plugins_are_not() -> None:
+    histogram = Summary.Value(tag="w", histo=HistogramProto(bucket_limit=[1.0] * 30, bucket=[2.0]))
+    image = Summary.Value(tag="i", image=Summary.Image(encoded_image_string=bytes(500)))
+    named = Summary.Value(tag="late", histo=HistogramProto(min=1.0))
+    named.metadata.plugin_data.plugin_name = "histograms"
+    decoder = EventDecoder("run", "file")
+    payloads = [event(1, histogram), event(200, image), event(2, named), event(0, histogram)]
+    number = tensor_util.make_tensor_proto(np.float32(1.0))
+    late = event(3, tensor("late", number, plugin=None))
+    batch = read(decoder, [*payloads, event(9, simple("x", 1.0)), late])
+    assert columns(batch) == {"x": [(9, 1.0)]}
+    assert (list(batch.events.steps), decoder.unusable) == ([9], 0)
+
+
+@pytest.mark.parametrize("cut", range(1, 60))
+def test_a_histogram_that_breaks_off_is_no_event(cut: int) -> None:
+    whole = event(1, Summary.Value(tag="w", histo=HistogramProto(bucket=[2.0] * 9)))
+    decoder = EventDecoder("run", "file")
+    read(decoder, [whole[:-cut]])
+    assert decoder.unusable == 1
