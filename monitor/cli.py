@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from monitor.alerts import Alert
     from monitor.follower import Follower
     from monitor.ruletests import Tests
-    from monitor.sources.logdir import Root
+    from monitor.sources.scan import Root
 
 UNUSABLE = 2
 
@@ -228,7 +228,7 @@ def _unusable(message: str) -> SystemExit:
 
 
 def _existing(logdirs: Sequence[str]) -> tuple[Root, ...]:
-    from monitor.sources.logdir import problem, root_of
+    from monitor.sources.scan import problem, root_of
 
     roots = tuple(map(root_of, logdirs))
     found = [text for text in map(problem, roots) if text is not None]

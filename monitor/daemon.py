@@ -24,7 +24,7 @@ from monitor.notices import AlertDocument, Notice, document, news
 from monitor.rules import RuleSet, RulesInvalid, load
 from monitor.sinks.log import Logger
 from monitor.sinks.prometheus import RunCollector
-from monitor.sources.logdir import Root
+from monitor.sources.scan import Root
 from monitor.sources.wake import COALESCE_SECONDS, Waker
 from monitor.views import RunView
 from monitor.web import Door

@@ -8,7 +8,8 @@ from monitor.alerts import Alert
 from monitor.engine import Engine
 from monitor.parallel import READ_BYTES, parts, processes, read_parts, read_to_the_end
 from monitor.rules import RuleSet
-from monitor.sources.logdir import FORGET_AFTER_SECONDS, LogDirs, Root
+from monitor.sources.logdir import FORGET_AFTER_SECONDS, LogDirs
+from monitor.sources.scan import Root
 from monitor.views import RunView
 
 BATCHES_AT_ONCE = 50

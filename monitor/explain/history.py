@@ -14,7 +14,8 @@ from monitor.parallel import READ_BYTES, read_to_the_end
 from monitor.points import LAYER_PREFIX, TAG_PREFIX, Batch, Floats, Ints
 from monitor.rules import RuleSet
 from monitor.series import restarts
-from monitor.sources.logdir import LogDirs, Root
+from monitor.sources.logdir import LogDirs
+from monitor.sources.scan import Root
 
 MOST_OTHERS = 3
 """Further series beside the one that is plotted."""

@@ -13,20 +13,19 @@ field by field. Few payloads are looked up one by one in a dict; a block of many
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import math
+import operator
 import struct
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, overload
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from monitor.formats import columns, wire
 from monitor.formats.bulk import Block
 from monitor.formats.columns import NONE
+from monitor.formats.few import Columns, Reading
 from monitor.formats.known import Known, Series
 from monitor.formats.layerstats import (
     PLUGIN,
@@ -46,105 +45,13 @@ from monitor.formats.proto import (
     value_fields,
 )
 from monitor.formats.stacks import Stacks
-from monitor.points import Batch, Column, Events, Floats, Ints, Points, SeriesKey
+from monitor.points import Batch, Column, Events, Floats, Ints, Points
 
 _FLOAT = struct.Struct("<f")
 _STOP = 2
 _SKIPPED_TAGS = b"_hparams_/"
 _FIRST_LOOKS = 64
 """So many events of unknown shape are looked at one by one before a block is looked at again."""
-
-
-class _Reading:
-    """What was read one by one: lists with one entry per event, in file order."""
-
-    __slots__ = ("more", "series", "steps", "values", "walls")
-
-    def __init__(self) -> None:
-        self.steps: list[int] = []
-        self.walls: list[float] = []
-        self.series: list[Series | None] = []
-        """Of an event that is one scalar and nothing else; None for any other."""
-        self.values: list[float] = []
-        self.more: list[tuple[int, Series, float]] = []
-        """The scalars of other events: position of the event, series, value."""
-
-    def scalars(self) -> Iterator[tuple[int, Series, float]]:
-        """All of them, in the order of the events: position, series, value."""
-        single = (
-            (row, series, value)
-            for row, (series, value) in enumerate(zip(self.series, self.values, strict=True))
-            if series is not None
-        )
-        return heapq.merge(single, self.more, key=_position) if self.more else single
-
-
-def _position(scalar: tuple[int, Series, float]) -> int:
-    return scalar[0]
-
-
-@dataclass(slots=True, eq=False)
-class _Few:
-    """A column of a small read, still in lists: see :class:`monitor.points.Column`."""
-
-    key: SeriesKey
-    writer: str
-    read: _Reading
-    clock: Sequence[float]
-    rows: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-
-    @property
-    def last(self) -> float:
-        return self.values[-1]
-
-    def points(self) -> Points:
-        steps, walls, clock = self.read.steps, self.read.walls, self.clock
-        return Points(
-            self.key,
-            self.writer,
-            np.array([steps[row] for row in self.rows], np.int64),
-            np.array([walls[row] for row in self.rows], np.float64),
-            np.array([clock[row] for row in self.rows], np.float64),
-            np.array(self.values, np.float64),
-        )
-
-
-class _Columns(Sequence[Column]):
-    """The columns of a small read, made when they are looked at."""
-
-    def __init__(
-        self, writer: str, read: _Reading, clock: Sequence[float], frames: Sequence[Column]
-    ) -> None:
-        self._writer = writer
-        self._read = read
-        self._clock = clock
-        self._frames = frames
-
-    @cached_property
-    def _all(self) -> list[Column]:
-        found: dict[int, _Few] = {}
-        for row, series, value in self._read.scalars():
-            column = found.get(series.number)
-            if column is None:
-                column = _Few(series.key, self._writer, self._read, self._clock)
-                found[series.number] = column
-            column.rows.append(row)
-            column.values.append(value)
-        return [*found.values(), *self._frames]
-
-    def __len__(self) -> int:
-        return len(self._all)
-
-    @overload
-    def __getitem__(self, at: int) -> Column: ...
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[Column]: ...
-    def __getitem__(self, at: int | slice) -> Column | Sequence[Column]:
-        return self._all[at]
-
-    def __iter__(self) -> Iterator[Column]:
-        return iter(self._all)
 
 
 class EventDecoder:
@@ -188,7 +95,7 @@ class EventDecoder:
 
     def decode(self, payloads: Sequence[bytes]) -> Batch:
         """What the next ``payloads`` of the file say; what is unusable is counted and skipped."""
-        read = _Reading()
+        read = Reading()
         self._read(payloads, read)
         clock: list[float] = []
         latest = self._clock
@@ -201,14 +108,14 @@ class EventDecoder:
         if self._stacks:
             arrays = np.array(read.steps, np.int64), np.array(read.walls), np.array(clock)
             frames = tuple(self._stacks.take(*arrays))
-        found = _Columns(self.writer, read, clock, frames)
+        found = Columns(self.writer, read, clock, frames)
         steps = read.steps
         if self._silent:
             heard = sorted(set(range(len(payloads))).difference(self._silent))
             steps, clock = [steps[row] for row in heard], [clock[row] for row in heard]
         return self._finish(found, Events(steps, clock), len(payloads))
 
-    def _read(self, payloads: Sequence[bytes], read: _Reading, rows: Ints | None = None) -> None:
+    def _read(self, payloads: Sequence[bytes], read: Reading, rows: Ints | None = None) -> None:
         """One by one; ``rows``: where the payloads stand in their read, if not one by one."""
         singles, shapes = self._known.singles, _shapes
         add_step, add_wall = read.steps.append, read.walls.append
@@ -252,7 +159,7 @@ class EventDecoder:
 
     # --- the long way -------------------------------------------------------------------
 
-    def _long_way(self, payload: bytes, row: int, read: _Reading) -> tuple[int, float]:
+    def _long_way(self, payload: bytes, row: int, read: Reading) -> tuple[int, float]:
         try:
             return self._event(payload, row, read)
         except wire.WireError:
@@ -260,7 +167,7 @@ class EventDecoder:
             self._silent.append(row)
             return 0, math.nan
 
-    def _event(self, payload: bytes, row: int, read: _Reading) -> tuple[int, float]:
+    def _event(self, payload: bytes, row: int, read: Reading) -> tuple[int, float]:
         """One event, field by field: its step and wall time.
 
         WireError if it is none; nothing of it counts then. ``row``: where it stands in its read.
@@ -354,7 +261,7 @@ class EventDecoder:
             now, todo = todo[:size], todo[size:]
             size *= 2
             self._forgot_at, known = -1, len(self._known.templates())
-            read = _Reading()
+            read = Reading()
             self._read([block.payload(i) for i in now], read, now)
             now = now[: len(read.steps)]
             steps[now], walls[now] = read.steps, read.walls
@@ -428,7 +335,7 @@ def _with(
     single: Sequence[tuple[int, Series, float]], rows: Ints, numbers: Ints, values: Floats
 ) -> tuple[Ints, Ints, Floats]:
     """With single scalars put in, in the order of their rows."""
-    ordered = sorted(single, key=_position)
+    ordered = sorted(single, key=operator.itemgetter(0))
     their_rows = np.array([row for row, _, _ in ordered], np.int64)
     at = np.searchsorted(rows, their_rows)
     return (

@@ -4,7 +4,7 @@ Names are TensorBoard's: an event file has ``tfevents`` in its name, and a run i
 with event files, named by its path relative to the root.
 """
 # Directories may hold 100,000 entries, so paths stay strings here:
-# ruff: noqa: PTH112, PTH113, PTH116, PTH118, PTH119, PTH120
+# ruff: noqa: PTH119, PTH120
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from monitor.points import Batch
 from monitor.sources.cursor import Counters, Cursor
+from monitor.sources.scan import MARK, Root, Scan, inside, text_of, walk_root
 from monitor.sources.store import Store, StoredFile, StoreError, StoreUrl, fetch_all
 from monitor.sources.tail import LocalFile, Medium
 
-MARK = "tfevents"
 IDLE_AFTER_SECONDS = 10.0
 SWEEP_AT_LEAST_SECONDS = 1.0
 SWEEP_PAUSES = 20
@@ -29,46 +28,6 @@ SWEEP_PAUSES = 20
 FORGET_AFTER_SECONDS = 300.0
 """A file that is gone is forgotten after so long: file servers lose sight of files for moments,
 and people move directories."""
-
-
-Root = Path | StoreUrl
-
-
-def root_of(text: str) -> Root:
-    """What a command line names: a directory or file, or a URL such as ``s3://bucket/prefix``."""
-    return StoreUrl(text) if "://" in text else Path(text)
-
-
-def problem(root: Root) -> str | None:
-    """Why ``root`` cannot be watched, in one line; None if it can."""
-    try:
-        if isinstance(root, StoreUrl):
-            Store(root).listing()
-        elif root.is_dir():
-            os.scandir(root).close()
-        elif root.exists():
-            with root.open("rb"):
-                pass
-        else:
-            return f"no such directory: {root}"
-    except StoreError as error:
-        return error.strerror
-    except OSError as error:
-        return f"cannot read {root}: {error.strerror}"
-    return None
-
-
-@dataclass(slots=True)
-class _Scan:
-    """What one walk over all roots has found."""
-
-    files: dict[str, tuple[int, str]] = field(default_factory=dict)
-    """Path -> (index of the root, directory relative to it)."""
-    problems: dict[str, str] = field(default_factory=dict)
-    unlisted: list[str] = field(default_factory=list)
-    """Directories that exist and could not be listed: nothing is known of what is in them."""
-    directories: set[tuple[int, int]] = field(default_factory=set)
-    inodes: set[tuple[int, int]] = field(default_factory=set)
 
 
 class LogDirs:
@@ -122,25 +81,25 @@ class LogDirs:
 
     def rescan(self) -> None:
         """Walks the directories: takes up new event files, lets go of those that are gone."""
-        scan = _Scan()
+        scan = Scan()
         for index, root in enumerate(self._roots):
             if isinstance(root, StoreUrl):
                 self._list_store(scan, index, root)
             else:
-                _walk_root(scan, index, root)
+                walk_root(scan, index, root)
         self._problems = scan.problems
         now = time.monotonic()
         for path in self._cursors.keys() & scan.files.keys():
             self._cursors[path].gone_at = None
         for path in self._cursors.keys() - scan.files.keys():
-            if not any(_inside(path, directory) for directory in scan.unlisted):
+            if not any(inside(path, directory) for directory in scan.unlisted):
                 self._miss(path, now)
         for path, (index, directory) in scan.files.items():
             if path not in self._cursors:
                 self._take_up(path, index, directory)
         self._arrange()
 
-    def _list_store(self, scan: _Scan, index: int, url: StoreUrl) -> None:
+    def _list_store(self, scan: Scan, index: int, url: StoreUrl) -> None:
         try:
             store = self._stores.get(index) or self._stores.setdefault(index, Store(url))
             for path in store.listing():
@@ -205,7 +164,7 @@ class LogDirs:
     def _take_up(self, path: str, index: int, directory: str) -> None:
         run = self._name(index, directory)
         file = os.path.basename(path)
-        name = _text(file if directory == "." else f"{directory}/{file}")
+        name = text_of(file if directory == "." else f"{directory}/{file}")
         generation = self._generations.pop(path, 1)
         store = self._stores.get(index)
         medium: Medium = LocalFile(Path(path)) if store is None else StoredFile(store, name)
@@ -217,10 +176,10 @@ class LogDirs:
         """The run's name, which it keeps for as long as it exists."""
         name = self._names.get((index, directory))
         if name is None:
-            name = _text(directory)
+            name = text_of(directory)
             if name in self._taken:
                 root = str(self._roots[index])
-                name = _text(root if directory == "." else f"{root}/{directory}")
+                name = text_of(root if directory == "." else f"{root}/{directory}")
             self._names[index, directory] = name
             self._taken.add(name)
         return name
@@ -309,72 +268,3 @@ class LogDirs:
             if first is not None and isinstance(first.medium, StoredFile):
                 wanted.append((first.medium, first.wanted(limit)))
         fetch_all(wanted)
-
-
-def _walk_root(scan: _Scan, index: int, root: Path) -> None:
-    # Links come last, so that a run that is also linked as "latest" keeps its own name.
-    links: list[tuple[str, str]] = []
-    if root.is_file():
-        _add_file(scan, index, str(root), ".")
-    else:
-        _walk(scan, index, str(root), ".", links)
-    while links:
-        path, relative = links.pop(0)
-        if os.path.isdir(path):
-            _walk(scan, index, path, relative, links)
-        elif MARK in os.path.basename(path) and os.path.isfile(path):
-            _add_file(scan, index, path, os.path.dirname(relative) or ".")
-
-
-def _walk(scan: _Scan, index: int, top: str, relative: str, links: list[tuple[str, str]]) -> None:
-    """Lists ``top`` and what is below it; links are put into ``links``, not followed."""
-    waiting = [(top, relative)]
-    while waiting:
-        directory, relative = waiting.pop()
-        try:
-            status = os.stat(directory)
-            if (status.st_dev, status.st_ino) in scan.directories:
-                continue  # A link led to where we have been; it may even be above us.
-            scan.directories.add((status.st_dev, status.st_ino))
-            with os.scandir(directory) as entries:
-                for entry in entries:
-                    place = entry.name if relative == "." else f"{relative}/{entry.name}"
-                    if entry.is_symlink():
-                        links.append((entry.path, place))
-                    elif entry.is_dir():
-                        waiting.append((entry.path, place))
-                    elif MARK in entry.name and entry.is_file():
-                        _add(scan, index, entry.path, relative, (status.st_dev, entry.inode()))
-        except OSError as error:
-            _note(scan, directory, relative, error)
-
-
-def _add_file(scan: _Scan, index: int, path: str, directory: str) -> None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return  # Gone in between, or out of reach; the next scan sees it again.
-    _add(scan, index, path, directory, (status.st_dev, status.st_ino))
-
-
-def _add(scan: _Scan, index: int, path: str, directory: str, inode: tuple[int, int]) -> None:
-    if inode not in scan.inodes:
-        scan.inodes.add(inode)
-        scan.files[path] = index, directory
-
-
-def _note(scan: _Scan, directory: str, relative: str, error: OSError) -> None:
-    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        scan.problems[directory] = f"cannot read {directory}: {error.strerror}"
-        scan.unlisted.append(directory)
-    elif relative == ".":
-        scan.problems[directory] = f"no such directory: {directory}"
-
-
-def _inside(path: str, directory: str) -> bool:
-    return path.startswith(os.path.join(directory, ""))
-
-
-def _text(path: str) -> str:
-    """A path as text that can be printed anywhere, whatever bytes are in it."""
-    return os.fsencode(path).decode("utf-8", "replace")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from monitor.sources import logdir
-from monitor.sources.logdir import LogDirs, problem
+from monitor.sources.logdir import LogDirs
+from monitor.sources.scan import problem
 from tests.sources.test_cursor import record
 
 

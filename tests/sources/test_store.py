@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from monitor.formats.tfrecord import encode
 from monitor.sources import store as stores
-from monitor.sources.logdir import LogDirs, problem, root_of
+from monitor.sources.logdir import LogDirs
+from monitor.sources.scan import problem, root_of
 from monitor.sources.store import Store, StoreUrl
 from tests.events import Run, falling, nan_at, write_run
 from tests.processes import eventually, run, watching
