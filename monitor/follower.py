@@ -7,6 +7,7 @@ from pathlib import Path
 
 from monitor.alerts import Alert
 from monitor.engine import Engine
+from monitor.ranks import Ranks
 from monitor.rules import RuleSet
 from monitor.sources.logdir import LogDirs
 from monitor.views import RunView
@@ -24,6 +25,7 @@ class Follower:
     def __init__(self, logdirs: Sequence[Path], rules: RuleSet) -> None:
         self.dirs = LogDirs(logdirs)
         self.engine = Engine(rules)
+        self.ranks = Ranks()
         self.views: dict[str, RunView] = {}
 
     def catch_up(
@@ -59,6 +61,7 @@ class Follower:
         gone = frozenset(self.views.keys() - self.dirs.runs)
         for run in gone:
             self.engine.forget(run)
+            self.ranks.forget(run)
             del self.views[run]
         return gone
 
@@ -70,7 +73,7 @@ class Follower:
     def _pass(self, final: bool) -> frozenset[str]:
         batches = self.dirs.read(READ_BYTES, final)
         for batch in batches:
-            self.engine.feed(batch)
+            self.engine.feed(self.ranks.join(batch))
         return frozenset(batch.run for batch in batches)
 
     def _refresh(self, runs: frozenset[str] | set[str]) -> None:

@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "terminal": {"alerts", "notices", "rules", "views", "rich"},
     "sinks": {"notices", "rules", "views", "prometheus_client"},
     # what comes in, and what is made of it
-    "follower": {"alerts", "engine", "rules", "sources", "views"},
+    "follower": {"alerts", "engine", "ranks", "rules", "sources", "views"},
     "engine": {"alerts", "detectors", "episodes", "heartbeat", "points", "rules", "series"}
     | {"views", "numpy"},
     "notices": {"alerts", "rules"},
@@ -42,6 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "detectors": {"points", "numpy"},
     "series": {"points", "numpy"},
     "heartbeat": {"points", "numpy"},
+    "ranks": {"points", "numpy"},
     "formats": {"points", "numpy", "google_crc32c"},
     "points": {"numpy"},
     # the training side: enters only the formats, and nobody enters it

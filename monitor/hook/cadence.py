@@ -32,9 +32,16 @@ class Cadence:
 
     ``budget``: the share of training time that looking may cost. Where ``every`` would cost
     more, k grows; it shrinks again, never below ``every``, once half of it would do.
+    ``doubling``: k grows by doubling only, so that ranks that decide alone still share steps.
     """
 
-    def __init__(self, every: int, budget: float = math.inf, warmup: int = WARMUP) -> None:
+    def __init__(
+        self,
+        every: int,
+        budget: float = math.inf,
+        warmup: int = WARMUP,
+        doubling: bool = False,
+    ) -> None:
         if every < 1:
             raise ValueError(f"every must be at least 1, not {every}")
         if not budget > 0:
@@ -42,6 +49,7 @@ class Cadence:
         self.every = every
         """k: the present distance between looks, in steps."""
         self._least = every
+        self._doubling = doubling
         self._budget = budget
         self._warmup = warmup
         self._count = 0
@@ -67,6 +75,8 @@ class Cadence:
             return
         widest = max(WIDEST, self._least)
         needed = max(self._least, math.ceil(min(cost / share, widest)))
+        if self._doubling:
+            needed = self._least << math.ceil(math.log2(needed / self._least))
         if needed > self.every or 2 * needed < self.every:
             self.every = needed
             self._looked.clear()  # let the next change wait for new evidence

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from monitor.hook.modules import kind_of
 from monitor.hook.shards import world_size
 
 _SETTINGS = (
@@ -25,7 +26,7 @@ def facts(model: nn.Module, optimizers: Sequence[Optimizer], rank: int) -> dict[
     every = [p for p in model.parameters() if not nn.parameter.is_lazy(p)]
     found = {
         "torch": torch.__version__,
-        "model": type(model).__name__,
+        "model": kind_of(model),
         "parameters": str(sum(p.numel() for p in every)),
         "trainable_parameters": str(sum(p.numel() for p in every if p.requires_grad)),
         "device": str(every[0].device) if every else "none",

@@ -120,9 +120,17 @@ class ModuleWatch:
     """
 
     def __init__(
-        self, model: nn.Module, report: Callable[[str], None], hooked: bool = True
+        self,
+        model: nn.Module,
+        report: Callable[[str], None],
+        hooked: bool = True,
+        first: bool = True,
     ) -> None:
-        """``hooked``: whether to look at outputs at all, not only at names and kinds."""
+        """``hooked``: whether to look at outputs at all, not only at names and kinds.
+
+        ``first``: whether to describe the first module's input, which one rank's file does.
+        """
+        self._looks_at_input = first
         self.names: list[str] = []
         self.kinds: list[str] = []
         self.order: list[int] = []
@@ -230,7 +238,7 @@ class ModuleWatch:
             self.version += 1
 
     def _measure(self, index: int, module: nn.Module, inputs: Any, output: Any) -> None:
-        if index == self._first:
+        if index == self._first and self._looks_at_input:
             self._measure_input(inputs)
         found = first_usable(output)
         if found is None:

@@ -30,6 +30,7 @@ from monitor.hook.modules import Activations, ModuleWatch
 from monitor.hook.parameters import ParameterWatch
 from monitor.hook.records import Frame, Scalars
 from monitor.hook.scaling import LossScaling
+from monitor.hook.shards import sharded
 from monitor.hook.tensors import HostCopy, capturing
 from monitor.hook.writer import Writer, file_name
 
@@ -53,7 +54,7 @@ class Session:
         activations: bool,
     ) -> None:
         inner = unwrapped(model)
-        self._cadence = Cadence(every, budget)
+        self._cadence = Cadence(every, budget, doubling=sharded(inner))
         self._unrest = Unrest()
         self._guard = Guard()
         self._model = weakref.ref(inner)
@@ -68,7 +69,7 @@ class Session:
         self._unseen = 0
         self._sampling = False
         self._writer = Writer(logdir / file_name(time.time()))
-        self._modules = ModuleWatch(inner, self._guard.lose, activations)
+        self._modules = ModuleWatch(inner, self._guard.lose, activations, first=rank == 0)
         self._parameters = ParameterWatch()
         # Now, too: of a mere collection of models, only its parts may live on.
         self._guard.run("parameters", self._refresh)
