@@ -36,6 +36,7 @@ from monitor.points import (
     Points,
     Window,
 )
+from monitor.ranks import Ranks
 from monitor.rules.model import Rule, RuleSet
 from monitor.series import (
     ContextColumn,
@@ -129,6 +130,7 @@ class Engine:
         self.failures: dict[str, str] = {}
         """Per alert: what last went wrong in its detector, if anything did."""
         self._runs: dict[str, _Run] = {}
+        self._ranks = Ranks()
         self._window_rules = [r for r in rules.rules if isinstance(r.detector, WindowDetector)]
         self._fold_rules = [r for r in rules.rules if isinstance(r.detector, FoldDetector)]
         self._curve_rules = [r for r in rules.rules if isinstance(r.detector, CurveDetector)]
@@ -141,6 +143,7 @@ class Engine:
 
     def feed(self, batch: Batch) -> None:
         """Takes what one read of one file gave."""
+        batch = self._ranks.join(batch)
         run = self._runs.get(batch.run)
         if run is None:
             run = self._runs[batch.run] = self._new(batch.run)
@@ -355,11 +358,13 @@ class Engine:
     def adopt(self, other: Engine) -> None:
         """Takes over the runs of an engine under the same rules, which is not used any more."""
         self._runs.update(other._runs)
+        self._ranks.adopt(other._ranks)
         self.failures.update(other.failures)
 
     def forget(self, name: str) -> None:
         """Drops a run; nothing happens if it was never seen."""
         self._runs.pop(name, None)
+        self._ranks.forget(name)
 
 
 def _sweep(run: _Run, track: Track, ring: Ring, joined: Stretch, stretch: Stretch) -> None:

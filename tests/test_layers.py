@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "follower": {"alerts", "engine", "parallel", "rules", "sources", "views"},
     "parallel": {"engine", "rules", "sources", "joblib"},
     "engine": {"alerts", "detectors", "episodes", "heartbeat", "points", "rules", "series"}
-    | {"views", "numpy"},
+    | {"ranks", "views", "numpy"},
     "ruletests": {"alerts", "engine", "nearest", "notices", "points", "rules"}
     | {"numpy", "pydantic"},
     "notices": {"alerts", "rules"},
@@ -48,6 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "series": {"bins", "points", "numpy"},
     "bins": {"points", "numpy"},
     "heartbeat": {"points", "numpy"},
+    "ranks": {"points", "numpy"},
     "formats": {"points", "numpy", "google_crc32c"},
     "points": {"numpy"},
     "nearest": set(),

@@ -6,6 +6,7 @@ Needs torch and nothing else; of this project it imports only the formats.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,20 +14,23 @@ from torch import nn
 from torch.optim import Optimizer
 
 from monitor.hook.handle import Handle, Silent
+from monitor.hook.layout import unwrapped
 from monitor.hook.session import Session
+from monitor.hook.shards import sharded
 
 __all__ = ["Handle", "watch"]
 
 
 def watch(
     model: nn.Module,
-    optimizer: Optimizer | None = None,
+    optimizer: Optimizer | Sequence[Optimizer] | None = None,
     *,
     logdir: str | os.PathLike[str],
     every: int = 10,
     budget: float = 0.01,
     rank: int | None = None,
     first_step: int = 0,
+    activations: bool = True,
 ) -> Handle:
     """Stream statistics of every layer of ``model`` into an event file in ``logdir``.
 
@@ -42,29 +46,38 @@ def watch(
     ``every=1`` is taken at its word: there is then no other step to compare with.
     ``health.close()``, the end of a ``with`` block or of the process writes what is left.
 
-    Call it once the model is on its device, before ``torch.compile`` has run it: a compiled
-    forward pass skips hooks, and only parameters and gradients are seen.
+    Call it once the model is on its device and has been sharded (``fully_shard``), and before
+    ``torch.compile`` has run it: a compiled forward pass skips hooks, and only parameters and
+    gradients are seen; the stream says so.
 
+    ``model``: several models are one ``nn.ModuleDict`` of them.
     ``optimizer``: its steps are counted from ``first_step``; gradients are those it gets (after
-    clipping). Without one, say ``health.step(n)`` when step ``n`` is over, before gradients are
-    zeroed; updates are then unknown.
-    ``rank``: default from ``torch.distributed``, else from ``RANK``. Only rank 0 writes; others
-    get a handle that does nothing.
+    clipping). Of several, the last one ends a step. Without one, say ``health.step(n)`` when step
+    ``n`` is over, before gradients are zeroed; updates are then unknown.
+    ``rank``: default from ``torch.distributed``, else from ``RANK``. Only rank 0 writes, and
+    others get a handle that does nothing; where parameters are sharded (FSDP2), every rank writes
+    a file about its own pieces, without asking the others, and the daemon puts them together.
+    ``activations=False``: look at parameters and gradients only.
+
+    Raises TypeError or ValueError for arguments that make no sense, and nothing afterwards.
     """
     place = Path(logdir)
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}")
     own = _rank() if rank is None else rank
-    if own != 0:
+    given = optimizer if isinstance(optimizer, Sequence) else [optimizer]
+    optimizers = [found for found in map(_plain, given) if found is not None]
+    if own != 0 and not sharded(unwrapped(model)):
         return Silent()
     return Session(
         model,
-        _plain(optimizer),
+        optimizers,
         logdir=place,
         every=every,
         budget=budget,
         rank=own,
         first_step=first_step,
+        activations=activations,
     )
 
 

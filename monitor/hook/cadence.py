@@ -15,6 +15,12 @@ CLOSE_LOOK = 5
 WIDEST = 1000
 """Steps between looks at most, whatever a look costs."""
 
+SETTLED = 10
+"""The first steps of a run, slow in themselves, say nothing about time."""
+
+MARGIN = 1.2
+"""The cost of a look is taken to be so much higher than it was measured."""
+
 _ENOUGH = 8
 _WINDOW = 16
 _EXPLOSION = 10.0
@@ -25,15 +31,25 @@ class Cadence:
     """Says for one step after the other whether it is looked at: the first 20, then every k-th.
 
     ``budget``: the share of training time that looking may cost. Where ``every`` would cost
-    more, it grows; it never shrinks, so that noise cannot make it swing.
+    more, k grows; it shrinks again, never below ``every``, once half of it would do.
+    ``doubling``: k grows by doubling only, so that ranks that decide alone still share steps.
     """
 
-    def __init__(self, every: int, budget: float = math.inf, warmup: int = WARMUP) -> None:
+    def __init__(
+        self,
+        every: int,
+        budget: float = math.inf,
+        warmup: int = WARMUP,
+        doubling: bool = False,
+    ) -> None:
         if every < 1:
             raise ValueError(f"every must be at least 1, not {every}")
         if not budget > 0:
             raise ValueError(f"budget must be a positive share of the step time, not {budget}")
         self.every = every
+        """k: the present distance between looks, in steps."""
+        self._least = every
+        self._doubling = doubling
         self._budget = budget
         self._warmup = warmup
         self._count = 0
@@ -44,18 +60,24 @@ class Cadence:
     def spent(self, seconds: float, looked: bool) -> None:
         """The step just over took so long; NaN if that is not known.
 
-        Medians, because an evaluation or a checkpoint falls into some steps. The first steps of
-        a run, slow in themselves, do not count.
+        Medians, because an evaluation or a checkpoint falls into some steps. What the looks of
+        the warm-up cost counts too, so that the first verdict is there eight steps after it.
         """
-        if self._count <= self._warmup + 1 or math.isnan(seconds):
+        if self._count <= min(SETTLED, self._warmup) + 1 or math.isnan(seconds):
             return
         (self._looked if looked else self._other).append(seconds)
         if min(len(self._looked), len(self._other)) < _ENOUGH:
             return
         typical = statistics.median(self._other)
-        cost = statistics.median(self._looked) - typical
-        needed = min(WIDEST, math.ceil(cost / (self._budget * typical))) if typical > 0 else 1
-        if needed > self.every:
+        cost = MARGIN * (statistics.median(self._looked) - typical)
+        share = self._budget * typical
+        if not share > 0:
+            return
+        widest = max(WIDEST, self._least)
+        needed = max(self._least, math.ceil(min(cost / share, widest)))
+        if self._doubling:
+            needed = self._least << math.ceil(math.log2(needed / self._least))
+        if needed > self.every or 2 * needed < self.every:
             self.every = needed
             self._looked.clear()  # let the next change wait for new evidence
 

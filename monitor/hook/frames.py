@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from monitor.formats.layerstats import MODULE_STATS, PARAMETER_STATS
+from monitor.hook.index import Index
 from monitor.hook.modules import Activations
 from monitor.hook.parameters import Norms
 
@@ -39,9 +40,7 @@ def module_table(taken: Activations, rows: int, numbers: Numbers) -> Tensor:
     total, norm, low, high, nonzero = (
         numbers.take(5 * len(taken.rows)).view(len(taken.rows), 5).unbind(1)
     )
-    count = torch.tensor(taken.counts, dtype=torch.float32)
-    looked = torch.tensor(taken.looked, dtype=torch.float32)
-    index = torch.tensor(taken.rows, dtype=torch.int64)
+    count, looked, index = taken.counts.tensor, taken.looked.tensor, taken.rows.tensor
     finite = torch.isfinite(low) & torch.isfinite(high)
     columns = {
         "act_mean": total / count,
@@ -54,9 +53,9 @@ def module_table(taken: Activations, rows: int, numbers: Numbers) -> Tensor:
     }
     for name, column in columns.items():
         table[index, MODULE_STATS.index(name)] = column
-    fractions = numbers.take(len(taken.saturated_rows))
-    bounded = torch.tensor(taken.saturated_rows, dtype=torch.int64)
-    table[bounded, MODULE_STATS.index("act_saturated_fraction")] = fractions
+    bounded = taken.saturated_rows
+    fractions = numbers.take(len(bounded))
+    table[bounded.tensor, MODULE_STATS.index("act_saturated_fraction")] = fractions
     return table
 
 
@@ -79,32 +78,49 @@ class ParameterNumbers:
 
     table: Tensor
     grad_norm: float
-    """Global 2-norm of the gradients; NaN if there are none."""
+    """Global 2-norm of the gradients; NaN if there are none, or if some value is."""
     nonfinite: bool
     """Some gradient has a value that is not finite."""
 
 
-def parameter_table(norms: Norms, rows: Sequence[int], numbers: Numbers) -> ParameterNumbers:
+def parameter_table(taken: Sequence[Norms], rows: Index, numbers: Numbers) -> ParameterNumbers:
     """``rows``: the table's row for each parameter; NaN where a statistic could not be had."""
     table = torch.full((len(rows), len(PARAMETER_STATS)), _NAN)
-    weight, grad, absmax, nonfinite, update, ratio = table.unbind(1)
-    row = torch.tensor(rows, dtype=torch.int64)
-    weight[row[norms.weights]] = numbers.take(len(norms.weights))
-    count = len(norms.grads)
-    grad_norms, low, high = numbers.take(3 * count).view(3, count)
-    update_norms = numbers.take(len(norms.updates)) * torch.tensor(norms.update_factors)
-    scale = numbers.take(len(norms.scale))
-    unscale = 1.0 / scale if norms.scale else 1.0
-    bad = ~(torch.isfinite(low) & torch.isfinite(high))
-    with_grad = row[norms.grads]
-    grad[with_grad] = grad_norms * unscale
-    absmax[with_grad] = torch.maximum(-low, high) * unscale
-    nonfinite[with_grad] = bad.float()
-    update[row[norms.updates]] = update_norms
+    found = [_fill(table, norms, rows.tensor, numbers) for norms in taken]
+    weight, _, _, _, update, ratio = table.unbind(1)
     # A fresh bias is all zeros: its first update has no ratio, not an infinite one.
     ratio.copy_(torch.where(weight > 0, update / weight, _NAN))
-    total = float(grad[with_grad].double().norm()) if count else _NAN
-    return ParameterNumbers(table, total, bool(bad.any()))
+    squares = [square for square, _ in found if square is not None]
+    total = math.sqrt(sum(squares)) if squares else _NAN
+    return ParameterNumbers(table, total, any(bad for _, bad in found))
+
+
+def _fill(table: Tensor, norms: Norms, row: Tensor, numbers: Numbers) -> tuple[float | None, bool]:
+    """Fill in what one optimizer's step left.
+
+    Returns the sum of its squared gradients, None without any, and whether some is not finite.
+    """
+    weight, grad, absmax, nonfinite, update, _ = table.unbind(1)
+    weight[row[norms.weights.tensor]] = numbers.take(len(norms.weights))
+    count = len(norms.grads)
+    grad_norms, low, high = numbers.take(3 * count).view(3, count)
+    update_norms = numbers.take(len(norms.updates)) * norms.update_factors.tensor
+    update[row[norms.updates.tensor]] = update_norms
+    scale, skipped = numbers.take(len(norms.scale)), numbers.take(len(norms.skipped))
+    if bool((skipped > 0).any()):
+        return (
+            None,
+            False,
+        )  # the scaler's job, every now and then: neither news nor anyone's gradient
+    unscale = 1.0 / scale if norms.scale else 1.0
+    bad = ~(torch.isfinite(low) & torch.isfinite(high))
+    with_grad = row[norms.grads.tensor]
+    unscaled = grad_norms * unscale
+    grad[with_grad] = unscaled
+    absmax[with_grad] = torch.maximum(-low, high) * unscale
+    nonfinite[with_grad] = bad.float()
+    squares = float(unscaled.double().square().sum()) if count else None
+    return squares, bool(bad.any())
 
 
 def as_bytes(table: Tensor) -> bytes:

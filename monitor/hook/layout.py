@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from torch import nn
 
 from monitor.formats.layerstats import MODULE_STATS, PARAMETER_STATS, Header, Table
+from monitor.hook.index import Index
 from monitor.hook.modules import ModuleWatch
 from monitor.hook.parameters import Parameter
+from monitor.hook.shards import world_size
 
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _PARALLEL = ("DistributedDataParallel", "DataParallel")
@@ -20,8 +22,10 @@ class Layout:
     """A header, and where the columns of a step's measurements go."""
 
     header: Header
-    parameter_rows: tuple[int, ...]
+    parameter_rows: Index
     """Row of each parameter, in ``named_parameters`` order."""
+    sharded: bool = False
+    """Some parameter is here in part only."""
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -102,7 +106,17 @@ def layout(
             followed_by=tuple(followed_by.get(p.owner, "") for p in sorted_parameters),
         ),
     }
-    return Layout(Header(generation, tables, dict(facts)), tuple(rows))
+    known = dict(facts)
+    held = [p.copies for p in sorted_parameters]
+    sharded = any(count < world_size() for count in held)
+    if sharded:
+        known["parameter_copies"] = _copies(held)
+    return Layout(Header(generation, tables, known), Index(rows), sharded)
+
+
+def _copies(held: Sequence[int]) -> str:
+    """One number for all rows if they agree, else one for each."""
+    return str(held[0]) if len(set(held)) == 1 else ",".join(map(str, held))
 
 
 def _plain_activation(text: str) -> str:

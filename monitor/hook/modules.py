@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from monitor.hook.callbacks import Callback
+from monitor.hook.index import Index, Known
 from monitor.hook.tensors import capturing, first_usable, sample, usable
 
 SAMPLED = 8192
@@ -53,6 +54,14 @@ def leaves(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         yield name, module
 
 
+def kind_of(module: nn.Module) -> str:
+    """Name of the module's class, without what FSDP2 puts before it."""
+    kind = type(module)
+    if kind.__name__.startswith("FSDP") and len(kind.__bases__) > 1:
+        kind = kind.__bases__[-1]
+    return kind.__name__
+
+
 def saturated(module: nn.Module, output: Tensor) -> Tensor | None:
     """0-d: fraction of sampled outputs of a bounded activation near their bounds, or None."""
     if isinstance(module, _UNIT):
@@ -67,28 +76,41 @@ def saturated(module: nn.Module, output: Tensor) -> Tensor | None:
     return None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Activations:
     """What one step's forward pass left on the device, yet to be copied.
 
     ``values`` are 0-d tensors: five for each of ``rows`` (sum, 2-norm, minimum, maximum, number
-    of non-zero among ``looked`` sampled), then one for each of ``saturated_rows``, then four of
-    the first input if ``input_count`` (its number of elements) is not 0: sum, minimum, maximum,
-    standard deviation.
+    of non-zero among ``looked`` sampled of ``counts`` elements), one for each of
+    ``saturated_rows``, then four of the first input if ``input_count`` (its number of elements)
+    is not 0: sum, minimum, maximum, standard deviation.
     """
 
-    rows: list[int] = field(default_factory=list)
-    counts: list[int] = field(default_factory=list)
-    looked: list[int] = field(default_factory=list)
-    saturated_rows: list[int] = field(default_factory=list)
-    input_count: int = 0
-    values: list[Tensor] = field(default_factory=list)
-    saturated: list[Tensor] = field(default_factory=list)
-    input_values: list[Tensor] = field(default_factory=list)
+    rows: Index
+    counts: Index
+    looked: Index
+    saturated_rows: Index
+    input_count: int
+    values: Sequence[Tensor]
 
-    def tensors(self) -> list[Tensor]:
-        """All 0-d tensors, in the order that :class:`monitor.hook.frames` reads."""
-        return [*self.values, *self.saturated, *self.input_values]
+
+class _Taken:
+    """What the forward pass of the present step has left so far."""
+
+    __slots__ = (
+        "counts", "input_count", "input_values", "looked", "rows", "saturated", "saturated_rows",
+        "values",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.counts: list[int] = []
+        self.looked: list[int] = []
+        self.saturated_rows: list[int] = []
+        self.input_count = 0
+        self.values: list[Tensor] = []
+        self.saturated: list[Tensor] = []
+        self.input_values: list[Tensor] = []
 
 
 class ModuleWatch:
@@ -97,7 +119,18 @@ class ModuleWatch:
     Holds neither the model nor any of its activations: names, rows and the 0-d results only.
     """
 
-    def __init__(self, model: nn.Module, report: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        report: Callable[[str], None],
+        hooked: bool = True,
+        first: bool = True,
+    ) -> None:
+        """``hooked``: whether to look at outputs at all, not only at names and kinds.
+
+        ``first``: whether to describe the first module's input, which one rank's file does.
+        """
+        self._looks_at_input = first
         self.names: list[str] = []
         self.kinds: list[str] = []
         self.order: list[int] = []
@@ -111,11 +144,17 @@ class ModuleWatch:
         self._active = False
         self._seen: set[int] = set()
         self._first = self._previous = -1
-        self._taken = Activations()
+        self._taken = _Taken()
+        self._known = Known()
+        self._hooked = hooked
+        self._silent = 0
+        self._vanished = ""
         self._handles = []
         for index, (name, module) in enumerate(leaves(model)):
             self.names.append(name)
-            self.kinds.append(type(module).__name__)
+            self.kinds.append(kind_of(module))
+            if not hooked:
+                continue
             try:
                 hook = Callback(_Forward(self, index))
                 self._handles.append(module.register_forward_hook(hook))
@@ -127,13 +166,41 @@ class ModuleWatch:
         self._active = True
         self._seen.clear()
         self._first = self._previous = -1
-        self._taken = Activations()
+        self._taken = _Taken()
 
     def end(self) -> Activations:
         """Stop looking; what was seen."""
-        taken, self._taken = self._taken, Activations()
+        taken, self._taken = self._taken, _Taken()
         self._active = False
-        return taken
+        index = self._known.index
+        return Activations(
+            rows=index("rows", taken.rows),
+            counts=index("counts", taken.counts, torch.float32),
+            looked=index("looked", taken.looked, torch.float32),
+            saturated_rows=index("saturated", taken.saturated_rows),
+            input_count=taken.input_count,
+            values=[*taken.values, *taken.saturated, *taken.input_values],
+        )
+
+    def said(self, ran: bool, step: int, patience: int) -> str:
+        """What is to be said of hooks that do not fire, given whether any did in this step.
+
+        torch.compile leaves hooks out without a word: from the first step, or from the one at
+        which it came. A step without forward pass is no proof of that, ``patience`` of them in a
+        row are.
+        """
+        if not self._hooked:
+            return "not asked for"
+        self._silent = 0 if ran else self._silent + 1
+        if ran:
+            self._vanished = ""
+        elif not self.order:
+            self._vanished = "unavailable: no forward hook has fired (compiled model?)"
+        elif self._silent == patience:
+            since = f"no forward hook has fired since step {step - patience + 1}"
+            self._vanished = f"unavailable: {since} (compiled model?)"
+            self._report(f"module outputs: {since}; was the model compiled?")
+        return self._vanished
 
     def remove(self) -> None:
         """Take the hooks off the model."""
@@ -171,7 +238,7 @@ class ModuleWatch:
             self.version += 1
 
     def _measure(self, index: int, module: nn.Module, inputs: Any, output: Any) -> None:
-        if index == self._first:
+        if index == self._first and self._looks_at_input:
             self._measure_input(inputs)
         found = first_usable(output)
         if found is None:

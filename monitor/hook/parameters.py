@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
+from monitor.hook.index import Index, Known
+from monitor.hook.modules import kind_of
+from monitor.hook.shards import copies, world_size
 from monitor.hook.tensors import sample, usable
 
 SAMPLED = 4096
@@ -25,28 +29,35 @@ class Parameter:
     kind: str
     """Class of that module."""
     shape: tuple[int, ...]
+    copies: int
+    """Ranks that hold the same piece of it."""
     ref: weakref.ref[nn.Parameter]
+
+
+_NONE = Index(())
 
 
 @dataclass(slots=True)
 class Norms:
-    """What one optimizer step left on the device, yet to be copied.
+    """What one optimizer's step left on the device, yet to be copied.
 
-    The index lists say which parameter each 0-d tensor belongs to. ``scale`` is there if the
-    gradients are still multiplied by a loss scale (fused optimizers).
+    The indices say which parameter each 0-d tensor belongs to. ``scale`` is there if the
+    gradients are still multiplied by a loss scale (fused optimizers), ``skipped`` (1 or 0) if the
+    device may have skipped this step because some gradient was not finite.
     """
 
-    weights: list[int] = field(default_factory=list)
+    weights: Index = _NONE
     weight_norms: list[Tensor] = field(default_factory=list)
-    grads: list[int] = field(default_factory=list)
+    grads: Index = _NONE
     grad_norms: list[Tensor] = field(default_factory=list)
     lowest: list[Tensor] = field(default_factory=list)
     highest: list[Tensor] = field(default_factory=list)
-    updates: list[int] = field(default_factory=list)
+    updates: Index = _NONE
     update_norms: list[Tensor] = field(default_factory=list)
-    update_factors: list[float] = field(default_factory=list)
+    update_factors: Index = _NONE
     """From the norm of the sampled differences to that of the whole update."""
     scale: list[Tensor] = field(default_factory=list)
+    skipped: list[Tensor] = field(default_factory=list)
 
     def tensors(self) -> list[Tensor]:
         """All 0-d tensors, in the order that :class:`monitor.hook.frames` reads."""
@@ -57,6 +68,7 @@ class Norms:
             *self.highest,
             *self.update_norms,
             *self.scale,
+            *self.skipped,
         ]
 
 
@@ -66,7 +78,7 @@ def find(model: nn.Module, looked_at: Iterable[tuple[str, str]]) -> list[Paramet
     ``looked_at``: (name, kind) of the modules with a row of their own; a parameter inside one of
     them, however deep (attention, parametrizations), belongs to it.
     """
-    rows = dict(looked_at)
+    rows, ranks = dict(looked_at), world_size()
     found = []
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad or nn.parameter.is_lazy(parameter):
@@ -77,14 +89,18 @@ def find(model: nn.Module, looked_at: Iterable[tuple[str, str]]) -> list[Paramet
             owner = owner.rpartition(".")[0]
         if owner not in rows:
             owner = direct
-        kind = rows.get(owner) or type(model.get_submodule(owner)).__name__
+        kind = rows.get(owner) or kind_of(model.get_submodule(owner))
         shape = tuple(parameter.shape)
-        found.append(Parameter(name, owner, kind, shape, weakref.ref(parameter)))
+        held = copies(parameter, ranks)
+        found.append(Parameter(name, owner, kind, shape, held, weakref.ref(parameter)))
     return found
 
 
 class ParameterWatch:
-    """Measures weights and gradients before, and updates after, an optimizer's step."""
+    """Measures weights and gradients before, and updates after, each optimizer's step.
+
+    Every optimizer has a share of the parameters: its own, and the last one those of none.
+    """
 
     def __init__(self) -> None:
         self.parameters: list[Parameter] = []
@@ -92,37 +108,65 @@ class ParameterWatch:
         """Grows whenever ``parameters`` changes."""
         self._frozen: list[bool] = []
         self._every: list[weakref.ref[nn.Parameter]] = []
+        self._ids: frozenset[int] = frozenset()
+        self._shares: list[list[int]] = [[]]
+        self._groups: list[int] = []
         self._before: dict[torch.device, tuple[list[int], Tensor]] = {}
-        self._norms = Norms()
+        self._norms: dict[int, Norms] = {}
+        self._known = Known()
 
-    def refresh(self, model: nn.Module | None, looked_at: Iterable[tuple[str, str]]) -> None:
+    def owns(self, parameter: object) -> bool:
+        """Whether ``parameter`` is one of the model's."""
+        return id(parameter) in self._ids
+
+    def refresh(
+        self,
+        model: nn.Module | None,
+        looked_at: Iterable[tuple[str, str]],
+        optimizers: Sequence[Optimizer],
+    ) -> None:
         """Find the parameters anew if some were frozen, thawed or replaced since last time."""
         flags = [p is None or not p.requires_grad for p in (ref() for ref in self._every)]
         gone = any(ref() is None for ref in self._every)
-        if model is None or (self._every and flags == self._frozen and not gone):
+        changed = model is not None and (not self._every or flags != self._frozen or gone)
+        if changed and model is not None:
+            everything = list(model.parameters())
+            self._every = [weakref.ref(p) for p in everything]
+            self._frozen = [not p.requires_grad for p in everything]
+            self._ids = frozenset(map(id, everything))
+            self.parameters = find(model, looked_at)
+            self.version += 1
+        groups = [len(group["params"]) for opt in optimizers for group in opt.param_groups]
+        if changed or groups != self._groups:
+            self._groups = groups
+            self._shares = shares(self.parameters, optimizers)
+
+    def before(self, share: int, scale: object = None, found_inf: object = None) -> None:
+        """Weights and gradients as optimizer number ``share`` will see them.
+
+        ``scale`` and ``found_inf``: what a ``GradScaler`` tells a fused optimizer.
+        """
+        norms = self._norms[share] = Norms()
+        groups = self._weights(share)
+        weights = [i for indices, _ in groups.values() for i in indices]
+        norms.weights = self._known.index(("weights", share), weights)
+        norms.weight_norms = [n for _, tensors in groups.values() for n in _norms(tensors)]
+        self.measure_gradients(share)
+        # Cloned, since the scaler changes them in place.
+        for told, into in ((scale, norms.scale), (found_inf, norms.skipped)):
+            found = usable(told)
+            if found is not None and found.numel() == 1:
+                into.append(found.reshape(()).clone())
+        self._before = {device: (i, _samples(tensors)) for device, (i, tensors) in groups.items()}
+
+    def after(self, share: int) -> None:
+        """The updates that the step of optimizer number ``share`` made."""
+        norms = self._norms.get(share)
+        if norms is None:
             return
-        everything = list(model.parameters())
-        self._every = [weakref.ref(p) for p in everything]
-        self._frozen = [not p.requires_grad for p in everything]
-        self.parameters = find(model, looked_at)
-        self.version += 1
-
-    def before(self, scale: object = None) -> None:
-        """Weights and gradients as the optimizer will see them; ``scale``: a loss scale."""
-        norms = self._norms = Norms()
-        self._before = {}
-        self._measure_weights()
-        self.measure_gradients()
-        found = usable(scale)
-        if found is not None and found.numel() == 1:
-            norms.scale = [found.reshape(()).clone()]  # the scaler updates it in place
-        for device, (indices, weights) in self._weights().items():
-            self._before[device] = indices, _samples(weights)
-
-    def after(self) -> Norms:
-        """The updates that the step made, and all that ``before`` found."""
-        norms, self._norms = self._norms, Norms()
-        now = self._weights()
+        updates: list[int] = []
+        factors: list[float] = []
+        now = self._weights(share)
         for device, (indices, old) in self._before.items():
             again, weights = now.get(device, ([], []))
             if again != indices:
@@ -131,50 +175,44 @@ class ParameterWatch:
             if new.shape != old.shape:
                 continue
             sizes = [sample(w, SAMPLED).numel() for w in weights]
-            norms.updates += indices
+            updates += indices
             norms.update_norms += _norms(list(torch.split(new - old, sizes)))
-            norms.update_factors += [
-                (w.numel() / size) ** 0.5 for w, size in zip(weights, sizes, strict=True)
-            ]
+            factors += [(w.numel() / size) ** 0.5 for w, size in zip(weights, sizes, strict=True)]
+        norms.updates = self._known.index(("updates", share), updates)
+        norms.update_factors = self._known.index(("factors", share), factors, torch.float32)
         self._before = {}
-        return norms
 
-    def unchanged(self) -> Norms:
-        """What ``before`` found, where no step of an optimizer came after it."""
-        norms, self._norms = self._norms, Norms()
-        self._before = {}
-        return norms
+    def taken(self) -> tuple[Norms, ...]:
+        """All that was measured since last time: one entry per optimizer that has stepped."""
+        norms, self._norms, self._before = self._norms, {}, {}
+        return tuple(norms.values())
 
-    def _weights(self) -> dict[torch.device, tuple[list[int], list[Tensor]]]:
+    def _weights(self, share: int) -> dict[torch.device, tuple[list[int], list[Tensor]]]:
         """Per device: indices and tensors of the parameters that can be read."""
         groups: dict[torch.device, tuple[list[int], list[Tensor]]] = {}
-        for i, parameter in enumerate(self.parameters):
-            weight = usable(parameter.ref())
+        for i in self._shares[share]:
+            weight = usable(self.parameters[i].ref())
             if weight is not None:
                 indices, weights = groups.setdefault(weight.device, ([], []))
                 indices.append(i)
                 weights.append(weight)
         return groups
 
-    def _measure_weights(self) -> None:
-        for indices, weights in self._weights().values():
-            self._norms.weights += indices
-            self._norms.weight_norms += _norms(weights)
-
-    def measure_gradients(self) -> None:
+    def measure_gradients(self, share: int) -> None:
         """Gradients as they are now, in place of those measured before."""
-        norms = self._norms
-        norms.grads, norms.grad_norms, norms.lowest, norms.highest = [], [], [], []
-        groups: dict[torch.device, list[Tensor]] = {}
-        order: dict[torch.device, list[int]] = {}
-        for i, parameter in enumerate(self.parameters):
-            alive = parameter.ref()
+        norms = self._norms[share]
+        norms.grad_norms, norms.lowest, norms.highest = [], [], []
+        groups: dict[torch.device, tuple[list[int], list[Tensor]]] = {}
+        for i in self._shares[share]:
+            alive = self.parameters[i].ref()
             grad = None if alive is None else usable(alive.grad)
             if grad is not None:
-                groups.setdefault(grad.device, []).append(grad)
-                order.setdefault(grad.device, []).append(i)
-        for device, grads in groups.items():
-            norms.grads += order[device]
+                indices, grads = groups.setdefault(grad.device, ([], []))
+                indices.append(i)
+                grads.append(grad)
+        found = [i for indices, _ in groups.values() for i in indices]
+        norms.grads = self._known.index(("grads", share), found)
+        for _, grads in groups.values():
             norms.grad_norms += _norms(grads)
             for grad in grads:
                 # aminmax is the exact sign of non-finite values: it carries NaN along and cannot
@@ -182,6 +220,22 @@ class ParameterWatch:
                 lowest, highest = torch.aminmax(grad)
                 norms.lowest.append(lowest)
                 norms.highest.append(highest)
+
+
+def shares(parameters: Sequence[Parameter], optimizers: Sequence[Optimizer]) -> list[list[int]]:
+    """Per optimizer: indices of ``parameters`` that it steps; the last takes those of none."""
+    if len(optimizers) < 2:
+        return [list(range(len(parameters)))]
+    owner = {
+        id(parameter): i
+        for i, optimizer in enumerate(optimizers)
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    found: list[list[int]] = [[] for _ in optimizers]
+    for i, parameter in enumerate(parameters):
+        found[owner.get(id(parameter.ref()), len(optimizers) - 1)].append(i)
+    return found
 
 
 def _norms(tensors: list[Tensor]) -> list[Tensor]:

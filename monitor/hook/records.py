@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -42,9 +43,11 @@ class Frame:
     wall_time: float
     layout: Layout
     activations: Activations
-    norms: Norms
+    norms: tuple[Norms, ...]
     values: HostCopy
+    """Of the activations, the norms, and the scalars named by ``tags``, in this order."""
     scalars: Mapping[str, float]
+    tags: tuple[str, ...]
     look: Callable[[float, bool], None]
     """Told the gradient's norm and whether anything is not finite."""
 
@@ -66,8 +69,11 @@ class Frame:
         )
         scalars = {**self.scalars, **frames.input_scalars(self.activations, numbers)}
         parameters = frames.parameter_table(self.norms, rows, numbers)
-        if self.norms.grads:
+        # A piece's norm is nobody's gradient; the daemon adds up those of all ranks.
+        known = parameters.nonfinite or not math.isnan(parameters.grad_norm)
+        if known and not self.layout.sharded:
             scalars["health/grad_norm"] = parameters.grad_norm
+        scalars.update(zip(self.tags, numbers.take(len(self.tags)).tolist(), strict=True))
         bad = bool((modules[:, MODULE_STATS.index("act_nonfinite")] == 1).any())
         self.look(parameters.grad_norm, bad or parameters.nonfinite)
         tables = {

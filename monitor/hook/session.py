@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import atexit
-import logging
+import functools
 import math
 import operator
 import sys
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,60 +20,69 @@ from torch.optim import Optimizer
 
 from monitor.hook.cadence import Cadence, Unrest
 from monitor.hook.callbacks import Callback
-from monitor.hook.facts import facts
+from monitor.hook.clipping import TAG as BEFORE_CLIPPING
+from monitor.hook.clipping import Clipping
+from monitor.hook.facts import facts, learning_rates
+from monitor.hook.guard import Guard
 from monitor.hook.handle import Number
 from monitor.hook.layout import Layout, layout, unwrapped
-from monitor.hook.modules import ModuleWatch
-from monitor.hook.parameters import Norms, ParameterWatch
+from monitor.hook.modules import Activations, ModuleWatch
+from monitor.hook.parameters import ParameterWatch
 from monitor.hook.records import Frame, Scalars
+from monitor.hook.scaling import LossScaling
+from monitor.hook.shards import sharded
 from monitor.hook.tensors import HostCopy, capturing
 from monitor.hook.writer import Writer, file_name
 
-log = logging.getLogger("monitor.hook")
+UNSEEN = 3
+"""Steps in a row in which no module ran before the stream says that hooks have vanished."""
 
 
 class Session:
-    """Watches one model until closed; keeps neither the model nor its parameters alive.
-
-    Everything that training calls is guarded: an error of ours is logged once, switches off the
-    part that failed, and goes no further.
-    """
+    """Watches one model until closed; keeps neither the model nor its parameters alive."""
 
     def __init__(
         self,
         model: nn.Module,
-        optimizer: Optimizer | None,
+        optimizers: Sequence[Optimizer],
         *,
         logdir: Path,
         every: int,
         budget: float,
         rank: int,
         first_step: int,
+        activations: bool,
     ) -> None:
         inner = unwrapped(model)
-        self._cadence = Cadence(every, budget)
+        self._cadence = Cadence(every, budget, doubling=sharded(inner))
         self._unrest = Unrest()
+        self._guard = Guard()
         self._model = weakref.ref(inner)
-        self._optimizer = None if optimizer is None else weakref.ref(optimizer)
-        self._parameters = ParameterWatch()
-        self._norms = Norms()
-        self._facts = facts(inner, optimizer, rank)
+        self._optimizers = [weakref.ref(optimizer) for optimizer in optimizers]
+        self._rank = rank
+        self._facts = facts(inner, optimizers, rank)
         self._layout: Layout | None = None
-        self._versions = (-1, -1, -1)
+        self._versions: tuple[object, ...] = (-1, -1)
         self._generation = 0
         self._next = first_step
         self._last_time = math.nan
-        self._lost: dict[str, str] = {}
-        self._said: set[str] = set()
+        self._unseen = 0
         self._sampling = False
-        self._open = True
         self._writer = Writer(logdir / file_name(time.time()))
-        self._modules = ModuleWatch(inner, self._say_lost)
+        self._modules = ModuleWatch(inner, self._guard.lose, activations, first=rank == 0)
+        self._parameters = ParameterWatch()
+        # Now, too: of a mere collection of models, only its parts may live on.
+        self._guard.run("parameters", self._refresh)
+        self._clipping = Clipping(self._parameters.owns)
+        self._scaling = LossScaling(self._number, self._on_skipped)
+        if not self._clipping.available:
+            self._facts["grad_norm_before_clipping"] = "unavailable in this version of torch"
         self._handles = []
-        if optimizer is not None:
-            before = optimizer.register_step_pre_hook(Callback(self._on_step))
-            after = optimizer.register_step_post_hook(Callback(self._on_stepped))
-            self._handles = [before, after]
+        for i, optimizer in enumerate(optimizers):
+            before = Callback(functools.partial(self._on_step, i))
+            after = Callback(functools.partial(self._on_stepped, i))
+            self._handles.append(optimizer.register_step_pre_hook(before))
+            self._handles.append(optimizer.register_step_post_hook(after))
         self._writer.start()
         atexit.register(self._at_exit)
         self._prepare()
@@ -95,7 +104,7 @@ class Session:
         for the device. Without an optimizer to count for us, a new ``step`` also says that this
         step is over.
         """
-        self._guarded("log", self._log, values, step)
+        self._guard.attempt(self._log, values, step)
 
     def step(self, step: int) -> None:
         """Say that step number ``step`` is over; the next one is ``step + 1``.
@@ -103,7 +112,7 @@ class Session:
         Without an optimizer this is what ends a step. With one, which counts by itself, it sets
         the number, e.g. after resuming from a checkpoint.
         """
-        self._guarded("log", self._step, step)
+        self._guard.attempt(self._step, step)
 
     def close(self) -> None:
         """Take the hooks off, write what is queued and mark the run as over. Twice is once."""
@@ -115,11 +124,13 @@ class Session:
         self._close(finished=not _died(getattr(sys, "last_type", None)))
 
     def _close(self, finished: bool) -> None:
-        if not self._open:
+        if not self._guard.open:
             return
-        self._open = False
+        self._guard.open = False
         atexit.unregister(self._at_exit)
         self._modules.remove()
+        self._clipping.remove()
+        self._scaling.remove()
         for handle in self._handles:
             handle.remove()
         self._writer.close(finished)
@@ -137,66 +148,108 @@ class Session:
 
     # --- the course of a step -------------------------------------------------------------
 
-    def _on_step(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
-        if self._sampling and self._open:
-            self._guarded("parameters", self._measure_before, optimizer)
+    def _on_step(self, share: int, optimizer: Any, _args: Any, _kwargs: Any) -> None:
+        if self._sampling:
+            self._guard.run("parameters", self._measure_before, share, optimizer)
 
-    def _on_stepped(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        self._guarded("steps", self._end_step, optimizer, args, kwargs)
+    def _on_stepped(self, share: int, optimizer: Any, args: Any, kwargs: Any) -> None:
+        self._guard.run("steps", self._stepped, share, optimizer, args, kwargs)
 
-    def _end_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+    def _on_skipped(self, share: int) -> None:
+        """A loss scaler has not called an optimizer: its step is over, and changed nothing."""
+        self._guard.run("steps", self._end_share, share)
+
+    def _stepped(self, share: int, optimizer: Any, args: Any, kwargs: Any) -> None:
+        if optimizer is not None:
+            self._scaling.stepped(optimizer)
+        if self._sampling:
+            closure = any(map(callable, args)) or callable(kwargs.get("closure"))
+            self._guard.run("parameters", self._measure_after, share, optimizer, closure)
+        self._end_share(share)
+
+    def _end_share(self, share: int) -> None:
+        if share >= len(self._optimizers) - 1:  # the last optimizer ends the step
+            self._end_step()
+
+    def _end_step(self) -> None:
         now = time.perf_counter()
         seconds, self._last_time = now - self._last_time, now
         step, self._next = self._next, self._next + 1
         self._cadence.spent(seconds, self._sampling)
         if self._sampling:
-            late = any(map(callable, args)) or callable(kwargs.get("closure"))
-            self._guarded("frame", self._finish, optimizer, step, seconds, late)
+            self._guard.run("frame", self._finish, step, seconds)
         self._prepare()
 
     def _prepare(self) -> None:
-        self._sampling = self._cadence.advance() and "frame" not in self._lost
+        self._sampling = self._cadence.advance() and "frame" not in self._guard.lost
+        self._clipping.begin(self._sampling)
+        self._scaling.active = self._sampling
         if self._sampling:
             self._modules.begin()
 
-    def _measure_before(self, optimizer: Optimizer | None) -> None:
+    def _refresh(self) -> None:
+        names = zip(self._modules.names, self._modules.kinds, strict=True)
+        self._parameters.refresh(self._model(), names, self._alive())
+
+    def _measure_before(self, share: int, optimizer: Optimizer | None) -> None:
         if capturing():
             return
-        names = zip(self._modules.names, self._modules.kinds, strict=True)
-        self._parameters.refresh(self._model(), names)
-        self._parameters.before(getattr(optimizer, "grad_scale", None))
+        self._refresh()
+        scale, found_inf = (getattr(optimizer, name, None) for name in ("grad_scale", "found_inf"))
+        self._parameters.before(share, scale, found_inf)
 
-    def _measure_after(self, optimizer: Optimizer | None, late: bool) -> None:
-        if late:  # a closure ran forward and backward inside the optimizer's step
-            self._parameters.measure_gradients()
-        self._norms = self._parameters.after() if optimizer else self._parameters.unchanged()
+    def _measure_after(self, share: int, optimizer: Optimizer | None, closure: bool) -> None:
+        if capturing():
+            return
+        if closure:  # it ran forward and backward inside the optimizer's step
+            self._parameters.measure_gradients(share)
+        if optimizer is not None:
+            self._parameters.after(share)
 
-    def _finish(self, optimizer: Optimizer | None, step: int, seconds: float, late: bool) -> None:
+    def _finish(self, step: int, seconds: float) -> None:
         activations = self._modules.end()
         if capturing():
             return
-        self._guarded("parameters", self._measure_after, optimizer, late)
-        norms, self._norms = self._norms, Norms()
-        scalars = {} if optimizer is None else _learning_rates(optimizer)
-        if not math.isnan(seconds):
-            scalars["health/step_seconds"] = seconds
-        if self._writer.dropped:
-            scalars["health/dropped_records"] = float(self._writer.dropped)
-        values = HostCopy([*activations.tensors(), *norms.tensors()])
-        frame = Frame(
-            step, time.time(), self._known_layout(), activations, norms, values, scalars, self._look
+        norms = self._parameters.taken()
+        numbers, tensors = self._scalars(seconds)
+        values = HostCopy(
+            [
+                *activations.values,
+                *(tensor for part in norms for tensor in part.tensors()),
+                *tensors.values(),
+            ]
         )
+        known = self._known_layout(step, activations)
+        now, tags = time.time(), tuple(tensors)
+        frame = Frame(step, now, known, activations, norms, values, numbers, tags, self._look)
         self._writer.offer(frame)
 
-    def _known_layout(self) -> Layout:
-        versions = (self._modules.version, self._parameters.version, len(self._lost))
+    def _scalars(self, seconds: float) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """Tag -> number, and tag -> 0-d tensor that may be on a device."""
+        numbers, tensors = self._scaling.scalars()
+        if self._rank:
+            return {}, {}  # what is the same on all ranks is said once, by the first
+        rates, more = learning_rates(self._alive())
+        numbers.update(rates)
+        tensors.update(more)
+        before = self._clipping.norm()
+        if before is not None:
+            tensors[BEFORE_CLIPPING] = before
+        if not math.isnan(seconds):
+            numbers["health/step_seconds"] = seconds
+        if self._writer.dropped:
+            numbers["health/dropped_records"] = float(self._writer.dropped)
+        return numbers, tensors
+
+    def _known_layout(self, step: int, activations: Activations) -> Layout:
+        hooks = self._modules.said(len(activations.rows) > 0, step, UNSEEN)
+        tables = self._modules.version, self._parameters.version
+        versions = *tables, len(self._guard.lost), hooks
         if self._layout is None or versions != self._versions:
-            if versions[:2] != self._versions[:2]:
+            if tables != self._versions[:2]:
                 self._generation += 1
             self._versions = versions
-            known = {**self._facts, **self._lost}
-            if not self._modules.order:
-                known["activations"] = "unavailable: no forward hook has fired (compiled model?)"
+            known = {**self._facts, **self._guard.lost, **({"activations": hooks} if hooks else {})}
             self._layout = layout(
                 self._generation, self._modules, self._parameters.parameters, known
             )
@@ -206,18 +259,27 @@ class Session:
         if self._unrest.sees(grad_norm, nonfinite):
             self._cadence.alarm()
 
+    def _alive(self) -> list[Optimizer]:
+        return [found for found in (ref() for ref in self._optimizers) if found is not None]
+
+    def _number(self, optimizer: object) -> int:
+        found = (i for i, ref in enumerate(self._optimizers) if ref() is optimizer)
+        return next(found, -1) if self._guard.open else -1
+
     def _step(self, step: int) -> None:
         step = operator.index(step)
-        if self._optimizer is not None:
+        if self._optimizers:
             self._next = step + 1
         elif step >= self._next:
             self._next = step
-            self._on_step(None, (), {})
-            self._on_stepped(None, (), {})
+            self._on_step(0, None, (), {})
+            self._on_stepped(0, None, (), {})
 
     def _log(self, values: Mapping[str, Number], step: int | None) -> None:
-        if step is not None and self._optimizer is None and step >= self._next:
+        if step is not None and not self._optimizers and step >= self._next:
             self._step(step)
+        if self._rank:
+            return  # as many curves of one name as ranks would be read as one
         at = max(0, self._next - 1) if step is None else operator.index(step)
         numbers, tags, tensors = {}, [], []
         for tag, value in values.items():
@@ -229,42 +291,7 @@ class Session:
         copy = HostCopy(tensors, torch.float64)
         self._writer.offer(Scalars(at, time.time(), numbers, tuple(tags), copy))
 
-    # --- safety -----------------------------------------------------------------------------
-
-    def _guarded(self, part: str, action: Callable[..., None], *args: Any) -> None:
-        """Run a part of ours so that nothing of it reaches training; a failed part stays off."""
-        if not self._open or part in self._lost:
-            return
-        try:
-            with torch.no_grad():
-                action(*args)
-        except Exception as error:  # nothing of ours may end a training run
-            text = f"{type(error).__name__}: {error}"
-            if part == "log":  # the caller's values, not a state of ours: the next may be good
-                if text not in self._said:
-                    self._said.add(text)
-                    log.warning("could not log: %s", text)
-                return
-            self._lost[part] = text
-            log.warning("%s statistics are off, training goes on: %s", part, text)
-
-    def _say_lost(self, text: str) -> None:
-        self._lost[f"lost.{len(self._lost)}"] = text
-        log.warning("not looked at any more, training goes on: %s", text)
-
 
 def _died(kind: type[BaseException] | None) -> bool:
     """Whether a run that left with such an exception has failed; Ctrl-C and exit are decisions."""
     return kind is not None and issubclass(kind, Exception)
-
-
-def _learning_rates(optimizer: Optimizer) -> dict[str, float]:
-    """The learning rate of each group as it was for this step; one held on a device is left out."""
-    groups = optimizer.param_groups
-    rates = {}
-    for i, group in enumerate(groups):
-        rate = group.get("lr")
-        if rate is None or (isinstance(rate, Tensor) and rate.device.type != "cpu"):
-            continue
-        rates["health/lr" if len(groups) == 1 else f"health/lr/pg{i}"] = float(rate)
-    return rates

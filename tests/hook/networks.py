@@ -97,12 +97,23 @@ class Outcome:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Outcome):
             return NotImplemented
-        return list(self.state) == list(other.state) and all(
-            torch.equal(a, b) for a, b in zip(self._all(), other._all(), strict=True)
+        mine, others = self._all(), other._all()
+        return (
+            list(self.state) == list(other.state)
+            and len(mine) == len(others)
+            and all(same_bits(a, b) for a, b in zip(mine, others, strict=True))
         )
 
     def _all(self) -> list[Tensor]:
         return [*self.outputs, *self.gradients, *self.state.values(), self.random]
+
+
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are the same to the bit, NaNs too."""
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    one, other = (t.contiguous().reshape(-1).view(torch.uint8) for t in (a, b))
+    return torch.equal(one, other)
 
 
 def train(

@@ -44,10 +44,25 @@ def spend(cadence: Cadence, steps: int, cost: float) -> None:
 
 def test_the_cadence_widens_until_it_fits_the_budget() -> None:
     cadence = Cadence(10, budget=0.01)
+    spend(cadence, 40, cost=0.25)  # the warm-up's looks count: no need to wait for more
+    assert cadence.every == 30  # and a margin of a fifth
     spend(cadence, 1000, cost=0.25)
-    assert cadence.every == 25
+    assert cadence.every == 30
+
+
+def test_the_cadence_narrows_when_half_would_do() -> None:
+    cadence = Cadence(10, budget=0.01)
+    spend(cadence, 1000, cost=0.25)
+    spend(cadence, 1000, cost=0.15)
+    assert cadence.every == 30
     spend(cadence, 1000, cost=0.01)
-    assert cadence.every == 25
+    assert cadence.every == 10  # what was asked for is the least
+
+
+def test_a_cadence_wider_than_the_widest_stays() -> None:
+    cadence = Cadence(5000, budget=0.01)
+    spend(cadence, 50, cost=0.0)
+    assert cadence.every == 5000
 
 
 def test_a_cheap_look_keeps_the_cadence() -> None:

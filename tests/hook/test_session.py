@@ -19,7 +19,7 @@ from tests.hook.reading import Stream, headers, health_files  # noqa: E402
 def test_the_cadence_is_every_step_at_first_then_every_tenth(tmp_path: Path) -> None:
     network = mlp()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.0)
-    with monitor.watch(network, optimizer, logdir=tmp_path):
+    with monitor.watch(network, optimizer, logdir=tmp_path, budget=math.inf):
         for step in range(45):
             optimizer.zero_grad()
             network(inputs(network, step)).square().mean().backward()
