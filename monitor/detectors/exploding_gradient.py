@@ -93,33 +93,38 @@ class ExplodingGradient:
 
     def _levels(self, norms: Floats) -> tuple[Floats, Floats]:
         """Per block: its median, and what ``share`` of its values are above; logarithms."""
-        logs = _logs(norms)
-        known = np.isfinite(logs).sum(axis=1) * 2 >= BLOCK
-        low = quantile(logs, 1.0 - self.share)
-        return np.where(known, median(logs), np.nan), np.where(known, low, np.nan)
+        ordered = np.sort(_logs(norms), axis=1)  # NaN last
+        known = BLOCK - np.isnan(ordered).sum(axis=1)
+        at = np.maximum(((known - 1) // 2, known // 2, np.rint((1 - self.share) * (known - 1))), 0)
+        low, high, share = np.take_along_axis(ordered, at.T.astype(np.intp), 1).T
+        few = known * 2 < BLOCK
+        return np.where(few, np.nan, (low + high) / 2), np.where(few, np.nan, share)
 
     def _judge(self, past: Floats, low: Floats) -> tuple[Floats, Floats]:
         """Verdicts [n] of the last n blocks of ``past``, and level, earlier level, onset [3, n]."""
-        n, keep = len(low), self._kept - 1
+        n, keep, limit = len(low), self._kept - 1, np.log10(self.factor)
         # For each block the blocks before it and its forerunner: [n, keep].
-        levels, losses = np.lib.stride_tricks.sliding_window_view(past[:2, : keep + n - 1], keep, 1)
+        earlier = np.lib.stride_tricks.sliding_window_view(past[:2, : keep + n - 1], keep, 1)
+        levels, losses = earlier
         enough = np.isfinite(levels).sum(axis=1) * BLOCK >= self.points
-        rise = np.where(enough, low - quantile(levels, 0.25), np.nan)
-        better = past[1, -n:] < median(losses)
-        health = np.where(np.isfinite(rise), Health.OK, Health.UNKNOWN)
+        health = np.where(enough & np.isfinite(low), Health.OK, Health.UNKNOWN)
         seen = np.zeros((3, n))
-        for i in np.flatnonzero((rise >= np.log10(self.factor)) & ~better):  # hardly ever any
+        # Against the lowest at first, which costs little; there is hardly ever more to be done.
+        high = (health == Health.OK) & (low >= np.fmin.reduce(levels, axis=1) + limit)
+        for i in np.flatnonzero(high):
+            better = past[1, self._kept + i] < median(losses[i])
+            if low[i] < float(quantile(levels[i], 0.25)) + limit or better:
+                continue
             health[i] = Health.BAD
-            earlier = float(quantile(levels[i], 0.5))
-            high = past[0, : self._kept + i + 1] >= earlier + 0.5 * np.log10(self.factor)
-            before = np.flatnonzero(~high)
-            onset = min(int(before[-1]) + 1, self._kept + i) if len(before) else 0
-            seen[:, i] = past[0, self._kept + i], earlier, past[2, onset]
+            level = float(median(levels[i]))
+            below = np.flatnonzero(~(past[0, : self._kept + i] >= level + limit / 2))
+            onset = past[2, int(below[-1]) + 1 if len(below) else 0]
+            seen[:, i] = past[0, self._kept + i], level, onset
         return health, seen
 
     def explain(self, window: Window, seen: Floats) -> Evidence:
         """The level now and before."""
-        now, earlier, onset = 10.0 ** seen[0], 10.0 ** seen[1], int(seen[2])
+        now, earlier, onset = 10.0 ** float(seen[0]), 10.0 ** float(seen[1]), int(seen[2])
         text = (
             f"the norm of the gradient is about {number(now)} at step {int(window.steps[-1])}, "
             f"{fold(now / earlier)} its earlier level of {number(earlier)}, "
