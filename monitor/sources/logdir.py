@@ -22,9 +22,9 @@ from monitor.sources.store import Store, StoredFile, StoreError, StoreUrl, fetch
 from monitor.sources.tail import LocalFile, Medium
 
 IDLE_AFTER_SECONDS = 10.0
-SWEEP_AT_LEAST_SECONDS = 1.0
-SWEEP_PAUSES = 20
-"""Idle files are looked at for at most a twentieth of the time, and at least each second."""
+SWEEP_AT_LEAST_SECONDS = 4.0
+SWEEP_PAUSES = 400
+"""Idle files are looked at for a quarter percent of the time, and at least every four seconds."""
 FORGET_AFTER_SECONDS = 300.0
 """A file that is gone is forgotten after so long: file servers lose sight of files for moments,
 and people move directories."""
