@@ -88,7 +88,7 @@ class LogDirs:
             else:
                 walk_root(scan, index, root)
         self._problems = scan.problems
-        now = time.monotonic()
+        now, before = time.monotonic(), self._cursors.copy()
         for path in self._cursors.keys() & scan.files.keys():
             self._cursors[path].gone_at = None
         for path in self._cursors.keys() - scan.files.keys():
@@ -97,7 +97,8 @@ class LogDirs:
         for path, (index, directory) in scan.files.items():
             if path not in self._cursors:
                 self._take_up(path, index, directory)
-        self._arrange()
+        if self._cursors.keys() != before.keys():
+            self._arrange()
 
     def _list_store(self, scan: Scan, index: int, url: StoreUrl) -> None:
         try:
