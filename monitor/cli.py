@@ -52,19 +52,45 @@ def main() -> None:
     help="Where /metrics and the API are served; port 0 takes a free one.",
 )
 @click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where to note what has been told, so that a restart repeats nothing.",
+)
+@click.option(
+    "--slack",
+    is_flag=True,
+    help="Send messages to the webhook in MONITOR_SLACK_WEBHOOK_URL (or ..._FILE).",
+)
+@click.option("--alertmanager", metavar="URL", help="Tell this Alertmanager of the alerts.")
+@click.option(
+    "--external-url",
+    metavar="URL",
+    help="Where people reach this monitor; links in messages lead there.",
+)
+@click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     default=None,
     help="Write logs even on a terminal. Without a terminal: text.",
 )
 def watch(
-    logdirs: tuple[str, ...], rules: Path | None, listen: str, log_format: str | None
+    logdirs: tuple[str, ...],
+    rules: Path | None,
+    listen: str,
+    state_dir: Path | None,
+    slack: bool,
+    alertmanager: str | None,
+    external_url: str | None,
+    log_format: str | None,
 ) -> None:
     """Follow LOGDIR for ever; SIGTERM ends it, SIGHUP reloads the rules.
 
     LOGDIR is a directory, an event file, or a URL: s3://bucket/prefix, gs://..., az://...
     """
     from monitor.daemon import Daemon, Settings
+    from monitor.delivery import Delivery
+    from monitor.sinks import UnusableError
     from monitor.sinks.log import LogSink
     from monitor.terminal import LiveScreen, PlainScreen
     from monitor.web import ListenError, bind, serving
@@ -74,21 +100,23 @@ def watch(
     host, port = _address(listen)
     try:
         listener = bind(host, port)
-    except ListenError as error:
+        address = f"http://{host}:{listener.getsockname()[1]}"
+        delivery = Delivery(state_dir, slack, alertmanager, external_url or address, os.environ)
+    except (ListenError, UnusableError) as error:
         raise _unusable(str(error)) from error
-    address = f"http://{host}:{listener.getsockname()[1]}"
     console = Console()
     live = console.is_terminal and log_format is None
     log = _logger(log_format or "text", quiet=live)
     title = f"monitor {__version__}  {' '.join(map(str, logdirs))}  {address}/metrics"
     screen = LiveScreen(console, title) if live else PlainScreen()
     settings = Settings(roots, rules, _layer_stats())
-    daemon = Daemon(settings, rule_set, log, [] if live else [LogSink(log)], screen)
+    sinks = [] if live else [LogSink(log)]
+    daemon = Daemon(settings, rule_set, log, sinks, screen, delivery.ledger)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
     signal.signal(signal.SIGHUP, lambda *_: daemon.request_reload())
     log.info("listening", address=address, version=__version__, rules=len(rule_set.rules))
-    with serving(daemon.door, listener):
+    with serving(daemon.door, listener), delivery.running(daemon, log):
         if isinstance(screen, LiveScreen):
             with screen:
                 daemon.run()

@@ -8,7 +8,7 @@ things, a reload and an end.
 from __future__ import annotations
 
 import gc
-import platform
+import math
 import queue
 import time
 from collections.abc import Callable, Sequence
@@ -17,14 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector
 
-from monitor import __version__
+from monitor.alerts import Alert
 from monitor.follower import Follower
-from monitor.notices import AlertDocument, Notice, document, news
+from monitor.notices import AlertDocument, Notice, document
+from monitor.own_metrics import OwnMetrics
 from monitor.rules import RuleSet, RulesInvalid, load
+from monitor.sinks.ledger import Ledger
 from monitor.sinks.log import Logger
 from monitor.sinks.prometheus import Exposition
+from monitor.sources.logdir import FORGET_AFTER_SECONDS
 from monitor.sources.scan import Root
 from monitor.sources.wake import COALESCE_SECONDS, Waker
 from monitor.views import RunView
@@ -40,7 +43,8 @@ gone, but not within ``RESCAN_AT_MOST`` seconds, nor for more than a tenth of th
 RESCAN_AT_MOST = 0.25
 RESCAN_PAUSES = 10
 LISTEN_SECONDS = 10.0
-"""Silence is listened to this often: it counts from minutes on."""
+"""Silence is listened to this often: it counts from minutes on. The ledger hears as often that the
+daemon is alive."""
 READING_PAUSES = 40
 SHORT_PAUSE_SECONDS = 0.04
 LONG_PAUSE_SECONDS = 0.15
@@ -61,6 +65,14 @@ class Sink(Protocol):
     def publish(self, notice: Notice) -> None: ...
 
 
+class Remote(Protocol):
+    """Delivers what stands in the ledger, or what fires, in a thread of its own."""
+
+    def wake(self) -> None:
+        """Something is news."""
+        ...
+
+
 class Screen(Protocol):
     """What a person at a terminal sees."""
 
@@ -76,70 +88,6 @@ class Settings:
     rules: Path | None = None
     layer_stats: frozenset[str] = frozenset()
     """Layer statistics exported as ``training_layer_<stat>``."""
-
-
-class _OwnMetrics:
-    """The daemon's metrics about itself."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        def gauge(name: str, text: str) -> Gauge:
-            return Gauge(f"training_monitor_{name}", text, registry=registry)
-
-        self.ready = gauge("ready", "1 once everything that was there has been read.")
-        self.lag = gauge("lag_seconds", "Age of the newest event when it was evaluated.")
-        self.files = gauge("files", "Event files known.")
-        self.runs = gauge("runs", "Runs known.")
-        self.unreadable = gauge("unreadable_paths", "Files and directories that cannot be read.")
-        self.rules = gauge("rules_loaded", "Rules in force.")
-        self.failing = gauge("failing_rules", "Rules whose detector has failed.")
-        self.reload_ok = gauge(
-            "last_reload_successful", "Whether the last attempt to load the rules succeeded."
-        )
-        self.evaluation = Histogram(
-            "training_monitor_evaluation_seconds",
-            "Time from the start of a read to its evaluated end.",
-            buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
-            registry=registry,
-        )
-        self.notices = Counter(
-            "training_monitor_notifications",
-            "Notices handed to sinks.",
-            ["sink", "outcome"],
-            registry=registry,
-        )
-        self._counters = {
-            name: Counter(f"training_monitor_{name}", text, registry=registry)
-            for name, text in {
-                "records": "Records read.",
-                "bytes": "Bytes read.",
-                "corrupt_records": "Corrupt stretches skipped by resynchronising.",
-                "unusable_events": "Intact records that hold no valid event.",
-                "rewrites": "Files found truncated or replaced.",
-            }.items()
-        }
-        self._seen = dict.fromkeys(self._counters, 0)
-        build = Gauge(
-            "training_monitor_build_info",
-            "Version of the monitor; always 1.",
-            ["version", "python"],
-            registry=registry,
-        )
-        build.labels(__version__, platform.python_version()).set(1)
-
-    def follow(self, follower: Follower) -> None:
-        """Brings the counters up to what the follower has read."""
-        for name, counter in self._counters.items():
-            total = int(getattr(follower.dirs.stats, name))
-            counter.inc(max(0, total - self._seen[name]))
-            self._seen[name] = total
-        self.files.set(follower.dirs.files)
-        self.runs.set(len(follower.views))
-        self.unreadable.set(len(follower.dirs.problems))
-        self.failing.set(len(follower.engine.failures))
-
-    def start_over(self) -> None:
-        """A new follower reads everything again: its counters begin at 0."""
-        self._seen = dict.fromkeys(self._counters, 0)
 
 
 def _pause(busy: float) -> float:
@@ -158,22 +106,26 @@ class Daemon:
         log: Logger,
         sinks: Sequence[Sink],
         screen: Screen,
+        ledger: Ledger,
     ) -> None:
         self._settings = settings
         self._log = log
         self._sinks = sinks
         self._screen = screen
+        self._ledger = ledger
+        self._remotes: tuple[Remote, ...] = ()
         self._follower = Follower(settings.logdirs, rules)
-        self._told: dict[str, RunView] = {}
+        self._found: set[str] = set()
         self._problems: dict[str, str] = {}
         self._failures: dict[str, str] = {}
+        self._ledger_lost = False
         self._ready = False
         self._stopping = False
         self._reloads: queue.SimpleQueue[Future[str | None]] = queue.SimpleQueue()
         self._wake: Callable[[], None] = lambda: None
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        self._metrics = _OwnMetrics(registry)
+        self._metrics = OwnMetrics(registry)
         self._metrics.rules.set(len(rules.rules))
         self._metrics.reload_ok.set(1)
         self._exposition = Exposition(
@@ -188,9 +140,25 @@ class Daemon:
         """What the HTTP side may ask."""
         return Door(self._exposition.answer, lambda: self._ready, self.documents, self.reload)
 
+    def alerts(self) -> list[Alert]:
+        """The alerts of all runs, in firing order."""
+        return self._follower.alerts()
+
     def documents(self) -> list[AlertDocument]:
         """All alerts as JSON documents."""
         return [document(alert) for alert in self._follower.alerts()]
+
+    def attach(self, remotes: Sequence[Remote]) -> None:
+        """Whom to wake when something is news; before :meth:`run`."""
+        self._remotes = tuple(remotes)
+
+    def counting(self, sink: str) -> Callable[[str], None]:
+        """Counts the outcomes of a sink's messages; for any thread."""
+        return lambda outcome: self._metrics.notices.labels(sink, outcome).inc()
+
+    def watch_queue(self, sink: str) -> None:
+        """Exports how much waits for a sink that takes its messages from the ledger."""
+        self._metrics.waiting.labels(sink).set_function(lambda: self._ledger.waiting(sink))
 
     def stop(self) -> None:
         """Ends the loop soon; may be called from a signal handler or another thread."""
@@ -223,27 +191,35 @@ class Daemon:
                 share=CATCH_UP_SHARE,
                 nice=CATCH_UP_NICENESS,
             )
-            self._publish(frozenset(self._follower.views))
-            self._report_problems()
-            # What was read stays: a garbage collector that walks through the memories of a thousand
-            # runs every few seconds costs more than all else that is done for idle ones.
-            gc.collect()
-            gc.freeze()
-            self._ready = True
-            self._metrics.ready.set(1)
-            self._log.info(
-                "ready",
-                runs=len(self._follower.views),
-                files=self._follower.dirs.files,
-                records=self._follower.dirs.stats.records,
-                seconds=round(time.monotonic() - started, 3),
-                inotify=waker.hints,
-            )
-            self._follow(waker)
+            if not self._stopping:  # Else it was read in part only: nothing can be said of it.
+                self._begin(waker, started)
+                self._follow(waker)
+                self._ledger.beat(time.time())
         self._log.info("stopped")
+
+    def _begin(self, waker: Waker, started: float) -> None:
+        """Tells what is news in all that was there; from now on the daemon is ready."""
+        self._publish(frozenset(self._follower.views))
+        self._ledger.ready(self._follower.views, time.time())
+        self._report_problems()
+        # What was read stays: a garbage collector that walks through the memories of a thousand
+        # runs every few seconds costs more than all else that is done for idle ones.
+        gc.collect()
+        gc.freeze()
+        self._ready = True
+        self._metrics.ready.set(1)
+        self._log.info(
+            "ready",
+            runs=len(self._follower.views),
+            files=self._follower.dirs.files,
+            records=self._follower.dirs.stats.records,
+            seconds=round(time.monotonic() - started, 3),
+            inotify=waker.hints,
+        )
 
     def _follow(self, waker: Waker) -> None:
         scan_from = scan_by = listened = checked = heard = busy = 0.0
+        lost_by = time.monotonic() + FORGET_AFTER_SECONDS
         while not self._stopping:
             if self._follower.dirs.more:
                 waker.pause = 0.0
@@ -258,12 +234,16 @@ class Daemon:
                 answer.set_result(self._reload())
             if now >= scan_by or (now >= scan_from and waker.appeared):
                 self._forget(self._follower.rescan())
+                if now >= lost_by:  # They were gone when the daemon started, and are so still.
+                    self._forget(self._ledger.runs() - self._follower.views.keys())
+                    lost_by = math.inf
                 scan_by = now + RESCAN_SECONDS
                 cost = time.monotonic() - now
                 scan_from = now + max(RESCAN_AT_MOST, RESCAN_PAUSES * cost)
             changed = self._read()
             if now - listened >= LISTEN_SECONDS:
                 changed |= self._follower.tick(time.time())
+                self._ledger.beat(time.time())
                 listened = now
             self._publish(changed)
             if changed:
@@ -287,19 +267,24 @@ class Daemon:
 
     def _publish(self, changed: frozenset[str]) -> None:
         """Tells the sinks and the screen what is news of the runs that have changed."""
+        found: list[Notice] = []
         for run in changed:
-            view, told = self._follower.views[run], self._told.get(run)
-            if told is None:
+            view = self._follower.views[run]
+            if run not in self._found:
+                self._found.add(run)
                 self._log.info("run found", run=run, step=view.last_step)
-            for notice in news(told.alerts if told else (), view.alerts):
-                if not self._ready and not notice.alert.active:
-                    continue  # History: it was over before anybody was listening.
-                for sink in self._sinks:
-                    sink.publish(notice)
-                    self._metrics.notices.labels(sink.name, "ok").inc()
-            self._told[run] = view
+            found += self._ledger.update(run, view.alerts, time.time())
+        self._tell(found)
         self._metrics.follow(self._follower)
         self._screen.show(list(self._follower.views.values()))
+
+    def _tell(self, notices: Sequence[Notice]) -> None:
+        for notice in notices:
+            for sink in self._sinks:
+                sink.publish(notice)
+                self._metrics.notices.labels(sink.name, "ok").inc()
+        for remote in self._remotes if notices else ():
+            remote.wake()
 
     def _report_problems(self) -> None:
         problems = dict(self._follower.dirs.problems)
@@ -311,11 +296,18 @@ class Daemon:
         for alert in failures.keys() - self._failures.keys():
             self._log.error("a detector failed", alert=alert, problem=failures[alert])
         self._failures = failures
+        if self._ledger.lost and not self._ledger_lost:
+            self._ledger_lost = True
+            self._log.error(
+                "the ledger is in memory only from now on: after a restart notices may come twice",
+                problem=self._ledger.lost,
+            )
 
     def _forget(self, runs: frozenset[str]) -> None:
         for run in runs:
-            self._told.pop(run, None)
+            self._found.discard(run)
             self._log.info("run gone", run=run)
+            self._tell(self._ledger.update(run, (), time.time()))
 
     def _reload(self) -> str | None:
         """New rules, and everything read again under them; the old ones stay if they are bad."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from monitor.alerts import Alert
 from monitor.rules import render
@@ -84,27 +84,48 @@ def document(alert: Alert) -> AlertDocument:
     )
 
 
+class Identity(NamedTuple):
+    """What tells one alert of a run from another; replaying the run gives the same ones."""
+
+    alert: str
+    step: int
+    clock: float
+
+
+def identity(alert: Alert) -> Identity:
+    """Of an alert: its rule, and where it fired."""
+    return Identity(alert.rule.alert, alert.fired.step, alert.fired.clock)
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """News about one alert: it fires, or it has resolved."""
 
-    alert: Alert
+    identity: Identity
+    document: AlertDocument
     resolved: bool
+    ended_at: float | None
+    """Event time, in seconds since the epoch, at which the alert was over; None while it fires,
+    and where it is gone without an end: another alert has taken its place, or the run is gone."""
 
 
-def news(before: Sequence[Alert], after: Sequence[Alert]) -> Iterable[Notice]:
-    """What ``after`` has to tell to someone who knows ``before``; both are one run's alerts.
+def news(known: Mapping[Identity, AlertDocument | None], alerts: Sequence[Alert]) -> list[Notice]:
+    """What a run's ``alerts`` have to tell to someone who knows of some already.
 
-    An alert that came and went unseen in between is told as both.
+    ``known``: what was told as firing, None once it was told as resolved. An alert that came and
+    went unseen is told as both; one that is there no more has resolved.
     """
-    known = {_identity(alert): alert for alert in before}
-    for alert in after:
-        old = known.pop(_identity(alert), None)
-        if old is None:
-            yield Notice(alert, resolved=False)
-        if not alert.active and (old is None or old.active):
-            yield Notice(alert, resolved=True)
-
-
-def _identity(alert: Alert) -> tuple[str, int, float]:
-    return alert.rule.alert, alert.fired.step, alert.fired.clock
+    found, gone = [], dict(known)
+    for alert in alerts:
+        key, end = identity(alert), alert.resolved
+        new, was_open = key not in gone, gone.pop(key, None) is not None
+        fires, ends = new or (end is None and not was_open), end is not None and (new or was_open)
+        said = document(alert) if fires or ends else None  # it costs too much to be made in vain
+        if said is not None and fires:
+            found.append(Notice(key, said, False, None))
+        if said is not None and end is not None and ends:
+            found.append(Notice(key, said, True, end.clock))
+    for key, told in gone.items():
+        if told is not None:
+            found.append(Notice(key, told, True, None))
+    return found

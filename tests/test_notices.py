@@ -8,7 +8,7 @@ import math
 import pytest
 
 from monitor.alerts import Alert, Moment
-from monitor.notices import document, news, number
+from monitor.notices import document, identity, news, number
 from monitor.points import Evidence
 from tests.toys import rule
 
@@ -22,7 +22,8 @@ def alert(
 
 
 def told(before: list[Alert], after: list[Alert]) -> list[tuple[str, int, bool]]:
-    return [(n.alert.rule.alert, n.alert.fired.step, n.resolved) for n in news(before, after)]
+    known = {identity(a): document(a) if a.active else None for a in before}
+    return [(n.document["alert"], n.document["fired_step"], n.resolved) for n in news(known, after)]
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,11 @@ def told(before: list[Alert], after: list[Alert]) -> list[tuple[str, int, bool]]
         ([alert(resolved=9)], [alert(resolved=9)], []),
         ([], [alert(resolved=9)], [("Toy", 5, False), ("Toy", 5, True)]),
         ([alert(resolved=9)], [alert(resolved=9), alert(fired=12)], [("Toy", 12, False)]),
+        # Another alert has taken its place, or its rule is there no more.
+        ([alert()], [alert("Other")], [("Other", 5, False), ("Toy", 5, True)]),
+        ([alert(resolved=9)], [], []),
+        # A second writer, read later, shows that it was not over.
+        ([alert(resolved=9)], [alert()], [("Toy", 5, False)]),
     ],
 )
 def test_news(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from monitor.notices import Notice, advice, number, summary
-from monitor.rules import Severity
+from monitor.notices import Notice
 
 
 class Logger(Protocol):
@@ -25,29 +24,26 @@ class LogSink:
         self._logger = logger
 
     def publish(self, notice: Notice) -> None:
-        alert = notice.alert
-        severity = alert.rule.severity
+        said = notice.document
         values: dict[str, object] = {
-            "run": alert.run,
-            "alert": alert.rule.alert,
-            "severity": severity.label,
-            "subject": alert.subject,
+            "run": said["run"],
+            "alert": said["alert"],
+            "severity": said["severity"],
+            "subject": said["subject"],
+            "fired_step": said["fired_step"],
         }
         if notice.resolved:
-            step = None if alert.resolved is None else alert.resolved.step
-            self._logger.info("alert resolved", **values, fired_step=alert.fired.step, step=step)
+            self._logger.info("alert resolved", **values, step=said["resolved_step"])
             return
         write = {
-            Severity.INFO: self._logger.info,
-            Severity.WARNING: self._logger.warning,
-            Severity.CRITICAL: self._logger.error,
-        }[severity]
+            "info": self._logger.info,
+            "warning": self._logger.warning,
+            "critical": self._logger.error,
+        }[said["severity"]]
         write(
             "alert firing",
             **values,
-            step=alert.fired.step,
-            onset_step=alert.onset_step,
-            value=number(alert.evidence.value),
-            summary=summary(alert),
-            advice=advice(alert),
+            onset_step=said["onset_step"],
+            summary=said["summary"],
+            advice=said["advice"],
         )
