@@ -1,0 +1,278 @@
+"""From a flush to a message: the real daemon, a receiver on loopback, the real Alertmanager."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.events import Run, falling
+from tests.processes import eventually, run, watching
+from tests.receiver import Mood, Receiver, receiving
+
+ALERTMANAGER = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
+SECRET = "/services/T000/B000/hunter2"
+
+
+def rules(path: Path) -> Path:
+    """An alert that fires at once and resolves after two good points."""
+    path.write_text(
+        "version: 1\n"
+        "groups:\n"
+        "  - name: toys\n"
+        "    rules:\n"
+        "      - alert: High\n"
+        "        detect: threshold\n"
+        "        match: {tag: loss}\n"
+        "        params: {above: 100}\n"
+        "        keep_firing_for: 2 points\n"
+        "        annotations: {summary: '{{ run }}: {{ seen }}', advice: Lower it.}\n"
+    )
+    return path
+
+
+def transitions(receiver: Receiver) -> list[str]:
+    """What the messages say of alerts, in their order: ``NAME firing|resolved STEP``."""
+    found = []
+    for _, body in list(receiver.taken):
+        for block in body["blocks"]:
+            text = block.get("text", {}).get("text", "")
+            if block["type"] == "section" and "*" in text:
+                name = text.split("*")[1]
+                fires = "fired at step" not in text
+                step = text.split("fired at step ")[1] if not fires else text.split("step ")[1]
+                number = "".join(itertools.takewhile(lambda c: c.isdigit() or c == ",", step))
+                kind = "firing" if fires else "resolved"
+                found.append(f"{name} {kind} {number.replace(',', '')}")
+    return found
+
+
+@contextmanager
+def told(receiver: Receiver) -> Iterator[None]:
+    """The environment in which the monitor finds the receiver."""
+    os.environ["MONITOR_SLACK_WEBHOOK_URL"] = receiver.address
+    try:
+        yield
+    finally:
+        del os.environ["MONITOR_SLACK_WEBHOOK_URL"]
+
+
+def test_a_message_within_two_seconds_of_the_flush_and_none_twice(tmp_path: Path) -> None:
+    arguments = (
+        "--slack",
+        "--state-dir",
+        tmp_path / "state",
+        "--rules",
+        rules(tmp_path / "r.yaml"),
+    )
+    training = Run(tmp_path / "logs" / "<!channel>")
+    for loss in falling(30):
+        training.log(loss=loss)
+    training.flush()
+    with receiving(path=SECRET) as receiver, told(receiver):
+        with watching(tmp_path / "logs", *arguments) as watch:
+            time.sleep(0.2)
+            training.log(loss=1e6)
+            training.flush()
+            flushed = time.time()
+            eventually(lambda: receiver.taken)
+            ((arrived, body),) = receiver.taken
+            assert arrived - flushed < 2.0
+            for _ in range(3):
+                training.log(loss=0.1)
+            training.flush()
+            eventually(lambda: len(receiver.taken) == 2)
+            assert transitions(receiver) == ["High firing 30", "High resolved 30"]
+            sent = watch.metric("training_monitor_notifications_total", sink="slack", outcome="ok")
+            assert sent == 2
+            assert watch.metric("training_monitor_notifications_waiting", sink="slack") == 0
+            watch.signal(signal.SIGTERM)
+            watch.process.wait(30)
+        assert "<!channel>" not in json.dumps(body)
+        assert "hunter2" not in "".join(watch.log)
+        with watching(tmp_path / "logs", *arguments) as watch:
+            time.sleep(1.5)
+            assert len(receiver.taken) == 2
+            assert "hunter2" not in "".join(watch.log)
+    training.close()
+
+
+def test_what_slack_does_not_take_outlives_the_daemon(tmp_path: Path) -> None:
+    arguments = (
+        "--slack",
+        "--state-dir",
+        tmp_path / "state",
+        "--rules",
+        rules(tmp_path / "r.yaml"),
+    )
+    training = Run(tmp_path / "logs")
+    training.log(loss=1e6)
+    training.flush()
+    mood: list[Mood] = ["500"]
+    with receiving(lambda: mood[0]) as receiver, told(receiver):
+        with watching(tmp_path / "logs", *arguments) as watch:
+            eventually(lambda: receiver.asked >= 2)
+            assert watch.metric("training_monitor_notifications_waiting", sink="slack") == 1
+            watch.signal(signal.SIGKILL)
+            watch.process.wait(30)
+        mood[0] = "ok"
+        with watching(tmp_path / "logs", *arguments):
+            eventually(lambda: receiver.taken)
+    assert transitions(receiver) == ["High firing 0"]
+    training.close()
+
+
+KILLS = int(os.environ.get("MONITOR_TEST_KILLS", "8"))
+
+
+def test_killed_again_and_again_while_the_receiver_fails(tmp_path: Path) -> None:
+    """Every transition arrives; twice only what was sent in the moment of the kill.
+
+    MONITOR_TEST_KILLS=200 for the long form.
+    """
+    chance = random.Random(KILLS)
+    arguments = (
+        "--slack",
+        "--state-dir",
+        tmp_path / "state",
+        "--rules",
+        rules(tmp_path / "r.yaml"),
+    )
+    training = Run(tmp_path / "logs")
+    training.log(loss=1.0)
+    training.flush()
+    calm = False
+
+    def mood() -> Mood:
+        moods: list[Mood] = ["ok", "ok", "500", "429", "reset"]
+        return "ok" if calm else chance.choice(moods)
+
+    expected: list[str] = []
+    with receiving(mood) as receiver, told(receiver):
+        for _ in range(KILLS):
+            with watching(tmp_path / "logs", *arguments, ready=False) as watch:
+                end = time.monotonic() + chance.uniform(0.0, 2.5)
+                while time.monotonic() < end:
+                    expected += [f"High firing {training.step}", f"High resolved {training.step}"]
+                    for loss in (1e6, 1.0, 1.0, 1.0):
+                        training.log(loss=loss)
+                        if chance.random() < 0.5:
+                            training.flush()
+                            time.sleep(chance.uniform(0, 0.15))
+                watch.signal(signal.SIGKILL)
+                watch.process.wait(30)
+        training.flush()
+        calm = True
+        with watching(tmp_path / "logs", *arguments) as watch:
+            waiting = "training_monitor_notifications_waiting"
+            eventually(lambda: watch.metric(waiting, sink="slack") == 0)
+    training.close()
+    found = Counter(transitions(receiver))
+    missing = Counter(expected) - found
+    assert not missing
+    assert found.keys() == set(expected)
+    twice = sum((found - Counter(expected)).values())
+    print(f"{KILLS} kills, {len(expected)} transitions, {twice} delivered twice")
+    assert twice <= max(10 * KILLS // 8, len(expected) // 100)
+
+
+@pytest.mark.skipif(ALERTMANAGER is None, reason="Alertmanager is not installed")
+def test_the_real_alertmanager_tells_a_receiver(tmp_path: Path) -> None:
+    with receiving() as receiver:
+        config = tmp_path / "alertmanager.yml"
+        slack = {
+            "channel": "#x",
+            "send_resolved": True,
+            "title": "{{ .Status }}",
+            "text": "{{ .CommonAnnotations.summary }}",
+        }
+        route = {"receiver": "s", "group_by": ["run"], "group_wait": "1ms", "group_interval": "1s"}
+        config.write_text(  # JSON is YAML
+            json.dumps(
+                {
+                    "global": {"slack_api_url": receiver.address},
+                    "route": route,
+                    "receivers": [{"name": "s", "slack_configs": [slack]}],
+                }
+            )
+        )
+        training = Run(tmp_path / "logs" / "sick")
+        training.log(loss=1.0)
+        training.flush()
+        with alertmanager(config, tmp_path / "data") as url:
+            options = ("--alertmanager", url, "--rules", rules(tmp_path / "r.yaml"))
+            with watching(tmp_path / "logs", *options) as watch:
+                training.log(loss=1e6)
+                training.flush()
+                eventually(lambda: receiver.taken)
+                for _ in range(3):
+                    training.log(loss=1.0)
+                training.flush()
+                eventually(lambda: len(receiver.taken) == 2)
+                assert watch.metric(
+                    "training_monitor_notifications_total", sink="alertmanager", outcome="ok"
+                )
+            states = [body["attachments"][0]["title"] for _, body in receiver.taken]
+            assert states == ["firing", "resolved"]
+            assert "sick: " in receiver.taken[0][1]["attachments"][0]["text"]
+    training.close()
+
+
+@contextmanager
+def alertmanager(config: Path, data: Path) -> Iterator[str]:
+    """The real one, on a free port."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [
+            str(ALERTMANAGER), f"--config.file={config}", f"--storage.path={data}",
+            f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address=",
+        ],
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+    def ready() -> Any:
+        try:
+            with urllib.request.urlopen(f"{url}/-/ready", timeout=1) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    try:
+        eventually(ready)
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--slack"], "set MONITOR_SLACK_WEBHOOK_URL"),
+        (["--alertmanager", "nonsense"], "expected an address such as"),
+        (["--state-dir", "/dev/null/x"], "cannot keep the ledger in /dev/null/x"),
+    ],
+)
+def test_what_cannot_be_used_is_said_at_once(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    done = run("watch", tmp_path, "--listen", "127.0.0.1:0", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
