@@ -33,7 +33,10 @@ def test_the_options_are_those_of_the_contract() -> None:
         return {o for p in command.params if isinstance(p, click.Option) for o in p.opts}
 
     assert set(main.commands) == {"watch", "check", "rules", "demo"}
-    assert options("watch") == {"--rules", "--listen", "--log-format"}
+    assert options("watch") == {
+        "--rules", "--listen", "--state-dir", "--slack", "--alertmanager", "--external-url",
+        "--log-format",
+    }  # fmt: skip
     assert options("check") == {"--rules", "--format", "--fail-on", "--explain"}
     assert options("demo") == {"--keep"}
 
