@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from monitor.follower import Follower
     from monitor.ruletests import Tests
     from monitor.sources.scan import Root
+    from monitor.webconfig import WebConfig
 
 UNUSABLE = 2
 
@@ -64,6 +65,12 @@ def main() -> None:
 )
 @click.option("--alertmanager", metavar="URL", help="Tell this Alertmanager of the alerts.")
 @click.option(
+    "--web-config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="TLS and passwords, in the form of Prometheus' web configuration files.",
+)
+@click.option(
     "--external-url",
     metavar="URL",
     help="Where people reach this monitor; links in messages lead there.",
@@ -81,6 +88,7 @@ def watch(
     state_dir: Path | None,
     slack: bool,
     alertmanager: str | None,
+    web_config: Path | None,
     external_url: str | None,
     log_format: str | None,
 ) -> None:
@@ -97,10 +105,12 @@ def watch(
 
     roots = _existing(logdirs)
     rule_set = _load(rules)
+    web = _web_config(web_config)
     host, port = _address(listen)
     try:
         listener = bind(host, port)
-        address = f"http://{host}:{listener.getsockname()[1]}"
+        scheme = "https" if web and web.context else "http"
+        address = f"{scheme}://{host}:{listener.getsockname()[1]}"
         delivery = Delivery(state_dir, slack, alertmanager, external_url or address, os.environ)
     except (ListenError, UnusableError) as error:
         raise _unusable(str(error)) from error
@@ -116,7 +126,7 @@ def watch(
         signal.signal(number, lambda *_: daemon.stop())
     signal.signal(signal.SIGHUP, lambda *_: daemon.request_reload())
     log.info("listening", address=address, version=__version__, rules=len(rule_set.rules))
-    with serving(daemon.door, listener), delivery.running(daemon, log):
+    with serving(daemon.door, listener, web), delivery.running(daemon, log):
         if isinstance(screen, LiveScreen):
             with screen:
                 daemon.run()
@@ -272,6 +282,17 @@ def _load(path: Path | None) -> RuleSet:
         raise _unusable("unusable rules\n" + str(error)) from error
     except OSError as error:
         raise _unusable(f"cannot read the rules {path}: {error.strerror}") from error
+
+
+def _web_config(path: Path | None) -> WebConfig | None:
+    from monitor.webconfig import load_web_config
+
+    try:
+        return None if path is None else load_web_config(path)
+    except RulesInvalid as error:
+        raise _unusable("unusable web configuration\n" + str(error)) from error
+    except OSError as error:
+        raise _unusable(f"cannot read {path}: {error.strerror}") from error
 
 
 def _catch_up(follower: Follower) -> None:

@@ -15,13 +15,17 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitor import __version__
+from monitor.webconfig import WebConfig
 
 SHUTDOWN_SECONDS = 3
 
@@ -58,7 +62,26 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def application(door: Door) -> Starlette:
+class _Guard:
+    """Answers only those whom the configuration admits. ASGI."""
+
+    def __init__(self, app: ASGIApp, config: WebConfig) -> None:
+        self._app = app
+        self._config = config
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            given = Headers(scope=scope).get("authorization", "")
+            # Not in the loop: a password takes a tenth of a second to check.
+            if not await run_in_threadpool(self._config.admits, given):
+                demand = {"www-authenticate": 'Basic realm="monitor"'}
+                answer = PlainTextResponse("Unauthorized\n", status_code=401, headers=demand)
+                await answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def application(door: Door, config: WebConfig | None = None) -> Starlette:
     """The routes."""
 
     def metrics(request: Request) -> Response:
@@ -102,21 +125,28 @@ def application(door: Door) -> Starlette:
             Route("/-/reload", reload, methods=["POST", "PUT"]),
             Route("/api/v1/alerts", alerts),
         ],
-        middleware=[Middleware(GZipMiddleware, minimum_size=1000, compresslevel=1)],
+        middleware=[
+            *([Middleware(_Guard, config=config)] if config is not None and config.users else []),
+            Middleware(GZipMiddleware, minimum_size=1000, compresslevel=1),
+        ],
     )
 
 
 @contextmanager
-def serving(door: Door, listener: socket.socket) -> Iterator[None]:
+def serving(
+    door: Door, listener: socket.socket, web_config: WebConfig | None = None
+) -> Iterator[None]:
     """Answers requests on ``listener`` until the block is left."""
     config = uvicorn.Config(
-        application(door),
+        application(door, web_config),
         log_config=None,
         access_log=False,
         lifespan="off",
         timeout_keep_alive=30,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
+    config.load()
+    config.ssl = None if web_config is None else web_config.context
     server = uvicorn.Server(config)
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True

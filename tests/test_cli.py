@@ -35,7 +35,7 @@ def test_the_options_are_those_of_the_contract() -> None:
     assert set(main.commands) == {"watch", "check", "rules", "demo"}
     assert options("watch") == {
         "--rules", "--listen", "--state-dir", "--slack", "--alertmanager", "--external-url",
-        "--log-format",
+        "--log-format", "--web-config",
     }  # fmt: skip
     assert options("check") == {"--rules", "--format", "--fail-on", "--explain"}
     assert options("demo") == {"--keep"}
