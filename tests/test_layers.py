@@ -47,7 +47,9 @@ ALLOWED: dict[str, set[str]] = {
     "points": {"numpy"},
     # the training side: enters only the formats, and nobody enters it
     "hook": {"formats", "torch"},
-    "__init__": {"hook"},
+    # before training: on its own
+    "preflight": {"torch"},
+    "__init__": {"hook", "preflight"},
 }
 
 FOR_THE_HOOK = {"formats.layerstats", "formats.tfrecord", "formats.wire", "formats.crc"}
