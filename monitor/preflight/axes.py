@@ -65,9 +65,16 @@ def layouts(inputs: object, output: object, axis: int | None = None) -> tuple[li
     return found, reasons[0]
 
 
+def _may_be_sequence_first(tensor: Tensor) -> bool:
+    """[T, N] of integers, [T, N, C], or nothing that has rows."""
+    return tensor.ndim == (3 if tensor.is_floating_point() else 2) or tensor.ndim < 2
+
+
 def _layout(
     named: list[tuple[str, Tensor]], outputs: list[Tensor], axis: int, *, strict: bool
 ) -> tuple[Layout | None, str]:
+    if axis == 1 and strict and not all(_may_be_sequence_first(t) for _, t in named):
+        return None, "axis 1 holds features"
     sizes = {t.shape[axis]: path for path, t in named if t.ndim > axis and t.shape[axis] != 1}
     if not sizes:
         return None, f"the batch has no more than one row along axis {axis}"

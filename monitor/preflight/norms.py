@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Collection
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -21,15 +22,15 @@ def is_norm(module: nn.Module) -> bool:
     return leaf and _BY_NAME.search(type(module).__name__) is not None
 
 
-def bypass(model: nn.Module) -> list[str]:
-    """Make every normalisation layer of ``model`` hand its input on, scaled and shifted by the
-    weight and bias it has; the names of those layers.
+def bypass(model: nn.Module, keep: Collection[str] = ()) -> list[str]:
+    """Make every normalisation layer of ``model`` but those in ``keep`` hand its input on, scaled
+    and shifted by the weight and bias it has; the names of those layers.
 
     The module stays where it is, with its attributes: others read them (``norm1.eps``).
     """
     names = []
     for name, module in model.named_modules():
-        if is_norm(module):
+        if is_norm(module) and name not in keep:
             module.forward = functools.partial(_affine, module)
             names.append(name)
     return names

@@ -41,6 +41,10 @@ RIGHT = 0.99
 UNKNOWN_LEFT = 0.1
 """Share of the first loss that may be left of a loss whose floor is not known."""
 
+UNKNOWN_STUCK = 0.5
+"""... and from which it failed. In between it may well have reached a floor above zero, such as
+smoothed labels or a Kullback-Leibler term have."""
+
 FALLING = 0.9
 """Fall of the loss above its floor over the last third of the steps that counts as falling."""
 
@@ -50,8 +54,9 @@ def check(trial: Trial) -> Outcome:
 
     Passes when a recognised loss (see ``losses``) has come within ``LEFT`` of its floor, or
     when ``RIGHT`` of the class numbers are right; with an unknown loss, when it has fallen to
-    ``UNKNOWN_LEFT`` of the first value, or below zero. One that is still falling when steps or
-    time are up is neither passed nor failed. Dropout is off, as memorising is the point; batch
+    ``UNKNOWN_LEFT`` of the first value, or below zero. Neither passed nor failed: a loss that is
+    still falling when steps or time are up, and an unknown one that stands between
+    ``UNKNOWN_LEFT`` and ``UNKNOWN_STUCK``. Dropout is off, as memorising is the point; batch
     norm uses the batch. Rows whose inputs are identical are used once, and no more rows than
     the parameters can hold (see ``rows``). Source: the BYU article: overfit first, "about 100 %
     or an error about 0, else the architecture is broken".
@@ -73,6 +78,8 @@ def check(trial: Trial) -> Outcome:
         return Outcome(measured, rows.findings)
     if best.falling() or len(best.losses) < STEPS // 10:
         raise NotApplicable(f"undecided, the loss is still falling: {measured}; give it more time")
+    if best.known is None and best.left() < UNKNOWN_STUCK:
+        raise NotApplicable(f"undecided, it is not known how low this loss can get: {measured}")
     return Outcome(measured, [_finding(measured, best, rows), *rows.findings])
 
 

@@ -128,6 +128,8 @@ def _all(
     """Every check in turn; the first pass also when it is skipped, as the others build on it."""
     checks, findings = [], []
     for name, run in _sequence(trial, axis):
+        if name in skip and name != first_pass.NAME:
+            continue
         check, found = _one(name, run, trial)
         if name == first_pass.NAME:
             _find_layout(trial, axis)

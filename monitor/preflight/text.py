@@ -15,7 +15,8 @@ def text(report: Report) -> str:
     """The summary, one paragraph per check, then the findings with meaning and advice."""
     failed = sum(check.status == "failed" for check in report.checks)
     verdict = f"{failed} of {len(report.checks)} checks failed" if failed else "nothing failed"
-    lines = [f"Preflight of {report.subject}: {verdict} ({report.seconds:.1f} s)", ""]
+    title = f"Preflight of {report.subject}: {verdict} ({report.seconds:.1f} s)"
+    lines = [*textwrap.wrap(title, WIDTH, subsequent_indent="    "), ""]
     for check in report.checks:
         lines += _check(check)
     for finding in report.findings:

@@ -10,7 +10,7 @@ import torch
 from monitor.preflight.norms import bypass
 from monitor.preflight.report import Finding, NotApplicable, Outcome
 from monitor.preflight.text import number
-from monitor.preflight.trace import Seen, layers, traced
+from monitor.preflight.trace import Seen, layers, traced, weights
 from monitor.preflight.trees import floats
 from monitor.preflight.trial import Replica, Trial
 
@@ -40,12 +40,13 @@ def check(trial: Trial) -> Outcome:
     that in every deep network, and norms repair it without harm. Norms that are called as
     functions (``torch.nn.functional.layer_norm``) cannot be taken out. Source: the BYU
     article; its network did not converge for weeks because batch norm hid a bad initialisation.
+    Norms before the first layer with weights stay: they whiten the inputs.
     """
     trial.needs_loss()
     bare = trial.replica()
     if any(p.dtype is torch.float16 for p in bare.model.parameters()):
         raise NotApplicable("half precision overflows at 65504: try a float32 copy")
-    names = bypass(bare.model)
+    names = bypass(bare.model, keep=_whitening(trial))
     if not names:
         raise NotApplicable("no normalisation layer to take out")
     normal = _steps(trial.replica(), trial)
@@ -70,6 +71,15 @@ def check(trial: Trial) -> Outcome:
         )
         return Outcome(measured, [_finding(seen, without, normal)])
     return Outcome(measured)
+
+
+def _whitening(trial: Trial) -> set[str]:
+    """Norms that run before any layer with weights: they whiten the inputs, as they should."""
+    replica = trial.replica()
+    with traced(replica.model) as seen:
+        replica.run(trial.batch)
+    first = next((i for i, s in enumerate(seen) if weights(s.module)), 0)
+    return {s.name for s in seen[:first]}
 
 
 @dataclass(slots=True)
