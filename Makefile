@@ -7,7 +7,7 @@ BENCH := $(VENV)/.bench
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format bench bench-reader bench-latency bench-runs bench-hook \
-	bench-expression fuzz score clean
+	bench-expression bench-scrape fuzz score clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ format: $(INSTALLED)  ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-reader bench-latency bench-runs bench-hook bench-expression  ## all benchmarks
+bench: bench-reader bench-latency bench-runs bench-hook bench-expression bench-scrape  ## all benchmarks
 
 bench-reader: $(BENCH)  ## reading, beside EventAccumulator, tbparse and rustboard
 	$(BIN)/python -m tests.bench.bench_reader
@@ -43,6 +43,9 @@ bench-hook: $(INSTALLED)  ## step time with the hook, as a ratio to none
 
 bench-expression: $(INSTALLED)  ## what rules of one's own cost per point
 	$(BIN)/python -m tests.bench.bench_expression
+
+bench-scrape: $(INSTALLED)  ## what /metrics costs with a thousand runs or 10,000 layers
+	$(BIN)/python -m tests.bench.bench_scrape
 
 FILES ?= 100000
 JOBS ?= 1

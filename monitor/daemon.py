@@ -23,7 +23,7 @@ from monitor.follower import Follower
 from monitor.notices import AlertDocument, Notice, document, news
 from monitor.rules import RuleSet, RulesInvalid, load
 from monitor.sinks.log import Logger
-from monitor.sinks.prometheus import RunCollector
+from monitor.sinks.prometheus import Exposition
 from monitor.sources.scan import Root
 from monitor.sources.wake import COALESCE_SECONDS, Waker
 from monitor.views import RunView
@@ -170,23 +170,22 @@ class Daemon:
         self._stopping = False
         self._reloads: queue.SimpleQueue[Future[str | None]] = queue.SimpleQueue()
         self._wake: Callable[[], None] = lambda: None
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        self._metrics = _OwnMetrics(self.registry)
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._metrics = _OwnMetrics(registry)
         self._metrics.rules.set(len(rules.rules))
         self._metrics.reload_ok.set(1)
-        self.registry.register(
-            RunCollector(
-                lambda: list(self._follower.views.values()),
-                lambda: self._follower.engine.rules.rules,
-                settings.layer_stats,
-            )
+        self._exposition = Exposition(
+            registry,
+            lambda: list(self._follower.views.values()),
+            lambda: self._follower.engine.rules.rules,
+            settings.layer_stats,
         )
 
     @property
     def door(self) -> Door:
         """What the HTTP side may ask."""
-        return Door(self.registry, lambda: self._ready, self.documents, self.reload)
+        return Door(self._exposition.answer, lambda: self._ready, self.documents, self.reload)
 
     def documents(self) -> list[AlertDocument]:
         """All alerts as JSON documents."""

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -32,7 +30,8 @@ SHUTDOWN_SECONDS = 3
 class Door:
     """What HTTP requests may ask of the daemon; called from other threads."""
 
-    registry: CollectorRegistry
+    metrics: Callable[[str], tuple[bytes, str]]
+    """Body and content type for a header ``Accept``."""
     ready: Callable[[], bool]
     alerts: Callable[[], list[Any]]
     """The alerts of all runs as JSON documents, in firing order."""
@@ -63,8 +62,8 @@ def application(door: Door) -> Starlette:
     """The routes."""
 
     def metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(door.registry), headers={"content-type": content_type})
+        body, content_type = door.metrics(request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": content_type})
 
     def healthy(_: Request) -> Response:
         return PlainTextResponse("The monitor is alive.\n")

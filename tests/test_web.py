@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.exposition import choose_encoder
 from starlette.testclient import TestClient
 
 from monitor.web import Door, ListenError, application, bind
@@ -12,7 +13,12 @@ from monitor.web import Door, ListenError, application, bind
 def client(ready: bool = True, problem: str | None = None) -> TestClient:
     registry = CollectorRegistry()
     Gauge("answer", "The answer.", registry=registry).set(42)
-    door = Door(registry, lambda: ready, lambda: [{"alert": "Toy"}], lambda: problem)
+
+    def metrics(accept: str) -> tuple[bytes, str]:
+        encode, content_type = choose_encoder(accept)
+        return encode(registry), content_type
+
+    door = Door(metrics, lambda: ready, lambda: [{"alert": "Toy"}], lambda: problem)
     return TestClient(application(door))
 
 

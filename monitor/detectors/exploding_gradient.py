@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from monitor.detectors.base import Folded, Memory
 from monitor.detectors.robust import check, fold, median, number, quantile
-from monitor.points import Evidence, Floats, Health, Ints, Verdicts, Window
+from monitor.points import Evidence, Floats, Health, Window
 
 BLOCK = 10
 """Points that are judged together; verdicts are given at the end of each block."""
@@ -48,7 +48,6 @@ class ExplodingGradient:
     )
 
     name: ClassVar[str] = "exploding_gradient"
-    layered: ClassVar[bool] = False
     context: ClassVar[tuple[str, ...]] = ("train_loss",)
     default_match: ClassVar[Mapping[str, str]] = {"role": "grad_norm"}
 
@@ -59,75 +58,82 @@ class ExplodingGradient:
         check("memory", self.memory >= self.points, "at least as many as points")
 
     @property
-    def lookback(self) -> int:
-        """The memory and two blocks to judge."""
-        return (self.memory // BLOCK + 2) * BLOCK
+    def _kept(self) -> int:
+        """Blocks that are remembered: the memory and the forerunner of the next block."""
+        return self.memory // BLOCK + 1
 
-    def __call__(self, window: Window) -> Verdicts:
+    def begin(self) -> Memory:
+        """Of each block kept its level, its loss and its first step; of the last one, how low it
+        went; how many points the block that is not full has; and these: norms, losses, steps.
+        """
+        of_blocks, of_points = np.full((3, self._kept), np.nan), np.full((3, BLOCK), np.nan)
+        return of_blocks, np.full(1, np.nan), np.zeros(1), of_points
+
+    def fold(self, memory: Memory, window: Window) -> Folded:
         """Verdicts at the ends of blocks, UNKNOWN between them."""
-        health = np.full(window.new, Health.UNKNOWN, np.int8)
-        after = (window.index + len(window.steps)) % BLOCK
-        if after >= window.new:  # no block ends here: most live reads
-            return Verdicts(health)
-        ends, ratio, better = self._judge(window)
-        at = ends - (len(window.steps) - window.new)
-        known = np.isfinite(ratio)
-        bad = known & (ratio >= self.factor) & ~better
-        health[at[known]] = Health.OK
-        health[at[bad]] = Health.BAD
-        return Verdicts(health)
+        past, lowest, count, rest = memory
+        new = len(window.steps)
+        health, seen = np.full(new, Health.UNKNOWN, np.int8), np.zeros((3, new))
+        had = int(count[0])
+        loss = window.context.get("train_loss", np.full(new, np.nan))
+        joined = np.concatenate((rest[:, :had], (window.values, loss, window.steps)), axis=1)
+        n = joined.shape[1] // BLOCK
+        rest = np.full((3, BLOCK), np.nan)
+        left = joined.shape[1] - n * BLOCK
+        rest[:, :left] = joined[:, n * BLOCK :]
+        if n:
+            norms, losses, steps = joined[:, : n * BLOCK].reshape(3, n, BLOCK)
+            levels, low = self._levels(norms)
+            past = np.concatenate((past, (levels, median(losses), steps[:, 0])), axis=1)
+            twice = np.minimum(low, np.concatenate((lowest, low[:-1])))
+            at = BLOCK * np.arange(1, n + 1) - 1 - had
+            health[at], seen[:, at] = self._judge(past, twice)
+            past, lowest = past[:, n:], low[-1:]
+        return Folded(health, (past, lowest, np.array([float(left)]), rest), seen)
 
-    def _judge(self, window: Window) -> tuple[Ints, Floats, NDArray[np.bool_]]:
-        """Per block that ends among the new points: its last index, its rise, loss better?"""
-        skip = -window.index % BLOCK
-        n = (len(window.steps) - skip) // BLOCK
-        keep = self.memory // BLOCK
-        if n < 3:
-            return np.empty(0, np.int64), np.empty(0), np.empty(0, np.bool_)
-        logs = _logs(window.values[skip : skip + n * BLOCK]).reshape(n, BLOCK)
-        known = np.isfinite(logs).sum(axis=1) * 2 >= BLOCK
-        level = np.where(known, median(logs), np.nan)
-        low = np.where(known, quantile(logs, 1.0 - self.share), np.nan)
-        low[1:] = np.minimum(low[1:], low[:-1])
-        ends = skip + BLOCK * np.arange(1, n + 1) - 1
-        first = int(np.searchsorted(ends, len(window.steps) - window.new))
-        ends, low = ends[first:], low[first:]
-        earlier = _before(level, keep)[first:]
-        enough = np.isfinite(earlier).sum(axis=1) * BLOCK >= self.points
-        base = np.where(enough, quantile(earlier, 0.25), np.nan)
-        loss = window.context.get("train_loss")
-        better = np.zeros(n - first, np.bool_)
-        if loss is not None and np.isfinite(loss).any():
-            loss = median(loss[skip : skip + n * BLOCK].reshape(n, BLOCK))
-            with np.errstate(invalid="ignore"):
-                better = loss[first:] < median(_before(loss, keep)[first:])
-        with np.errstate(over="ignore"):
-            ratio = 10.0 ** (low - base)
-        return ends, ratio, better
+    def _levels(self, norms: Floats) -> tuple[Floats, Floats]:
+        """Per block: its median, and what ``share`` of its values are above; logarithms."""
+        ordered = np.sort(_logs(norms), axis=1)  # NaN last
+        known = BLOCK - np.isnan(ordered).sum(axis=1)
+        at = np.maximum(((known - 1) // 2, known // 2, np.rint((1 - self.share) * (known - 1))), 0)
+        low, high, share = np.take_along_axis(ordered, at.T.astype(np.intp), 1).T
+        few = known * 2 < BLOCK
+        return np.where(few, np.nan, (low + high) / 2), np.where(few, np.nan, share)
 
-    def explain(self, window: Window) -> Evidence:
+    def _judge(self, past: Floats, low: Floats) -> tuple[Floats, Floats]:
+        """Verdicts [n] of the last n blocks of ``past``, and level, earlier level, onset [3, n]."""
+        n, keep, limit = len(low), self._kept - 1, np.log10(self.factor)
+        # For each block the blocks before it and its forerunner: [n, keep].
+        earlier = np.lib.stride_tricks.sliding_window_view(past[:2, : keep + n - 1], keep, 1)
+        levels, losses = earlier
+        enough = np.isfinite(levels).sum(axis=1) * BLOCK >= self.points
+        health = np.where(enough & np.isfinite(low), Health.OK, Health.UNKNOWN)
+        seen = np.zeros((3, n))
+        # Against the lowest at first, which costs little; there is hardly ever more to be done.
+        high = (health == Health.OK) & (low >= np.fmin.reduce(levels, axis=1) + limit)
+        for i in np.flatnonzero(high):
+            better = past[1, self._kept + i] < median(losses[i])
+            if low[i] < float(quantile(levels[i], 0.25)) + limit or better:
+                continue
+            health[i] = Health.BAD
+            level = float(median(levels[i]))
+            below = np.flatnonzero(~(past[0, : self._kept + i] >= level + limit / 2))
+            onset = past[2, int(below[-1]) + 1 if len(below) else 0]
+            seen[:, i] = past[0, self._kept + i], level, onset
+        return health, seen
+
+    def explain(self, window: Window, seen: Floats) -> Evidence:
         """The level now and before."""
-        logs = _logs(window.values)
-        recent = logs[-2 * BLOCK :]
-        now = float(median(recent))
-        earlier = float(quantile(median(logs[: -2 * BLOCK][-self.memory :][None]), 0.5))
-        over = np.flatnonzero(~(logs >= earlier + 0.5 * np.log10(self.factor)))
-        onset = int(window.steps[min(int(over[-1]) + 1 if len(over) else 0, len(logs) - 1)])
-        seen = (
-            f"the norm of the gradient is about {number(10.0**now)} at step "
-            f"{int(window.steps[-1])}, {fold(10.0 ** (now - earlier))} its earlier level of "
-            f"{number(10.0**earlier)}, and stays there since step {onset}"
+        now, earlier, onset = 10.0 ** float(seen[0]), 10.0 ** float(seen[1]), int(seen[2])
+        text = (
+            f"the norm of the gradient is about {number(now)} at step {int(window.steps[-1])}, "
+            f"{fold(now / earlier)} its earlier level of {number(earlier)}, "
+            f"and stays there since step {onset}"
         )
-        return Evidence(10.0**now, seen, onset)
+        return Evidence(float(now), text, onset)
 
 
 def _logs(values: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         result: Floats = np.where((values > 0) & np.isfinite(values), np.log10(values), np.nan)
     return result
-
-
-def _before(level: Floats, keep: int) -> Floats:
-    """[n, keep]: for each block the ``keep`` blocks before it and its forerunner."""
-    padded = np.concatenate((np.full(keep + 1, np.nan), level[:-1]))
-    return np.lib.stride_tricks.sliding_window_view(padded, keep)[: len(level)]

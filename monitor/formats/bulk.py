@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 from monitor.formats.crc import crc32c, mask
 from monitor.points import Ints
 
-LEAST_BYTES = 1 << 16
-"""Below this the fixed cost of numpy's calls is more than they save."""
+LEAST_BYTES = 1 << 14
+"""Below this, some 300 records of scalars, the fixed cost of numpy's calls is more than they
+save."""
 
 _SHORTEST = 4
 _LONGEST = 1 << 16

@@ -86,7 +86,7 @@ class RecordReader:
     def feed(self, data: bytes, final: bool = False) -> list[bytes | Block | Corruption]:
         """The records that ``data`` completes, and corruptions where they stood.
 
-        Records are payloads; or, of at least 64 KB, blocks.
+        Records are payloads; or, of at least 16 KB, blocks.
 
         With ``final``, doubtful bytes at the end are called corrupt. A record that is merely
         incomplete always waits.

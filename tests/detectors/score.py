@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from monitor.detectors import DETECTORS, CurveDetector, WindowDetector
+from monitor.detectors import DETECTORS, CurveDetector, FoldDetector, WindowDetector
 from monitor.points import Floats, Layers
 from tests.detectors.following import first_bad, follow
 from tests.detectors.recipes import Recipe, train
@@ -127,7 +127,7 @@ def gradients(seeds: range = range(2)) -> dict[str, Score]:
         layers: Layers | None = None,
     ) -> None:
         detector = DETECTORS[name]()
-        assert isinstance(detector, (WindowDetector, CurveDetector))
+        assert isinstance(detector, (WindowDetector, FoldDetector, CurveDetector))
         said = first_bad(follow(detector, values, context=context, layers=layers)) is not None
         score = scores[name]
         score.faults += sick
