@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from monitor.experiments.axes import Layout, layouts
+from monitor.experiments.guard import seed
 from monitor.experiments.norms import bypass_batch_statistics
-from monitor.experiments.report import Finding, NotApplicable, Outcome
+from monitor.experiments.report import Finding, Outcome, Unknown
 from monitor.experiments.text import number
 from monitor.experiments.trees import cloned, mapped, tensors, usable
 from monitor.experiments.trial import SEED, Replica, Trial
@@ -45,12 +46,14 @@ def check(trial: Trial, axis: int | None) -> Outcome:
     given, output = _signature(replica, trial)
     found, reason = layouts(given, output, axis)
     if not found:
-        raise NotApplicable(reason)
+        raise Unknown(reason)
     coupled = [(layout, _coupling(replica, trial, layout, given)) for layout in found]
     layout, first = coupled[0]
     size = f"{layout.size} rows along axis {layout.axis}"
     if first.others == 0:
         if first.own == 0 and not _hears(replica, trial, layout) and _stays_deaf(trial, layout):
+            if trial.silent:
+                raise Unknown(f"{size}: no row's output depends on its input (see gradients)")
             return Outcome(f"{size}: no row's output depends on its input", [_deaf(size)])
         return Outcome(f"{size}: each output depends on its own input only ({first.method})")
     if len(coupled) > 1 and coupled[1][1].others == 0 < coupled[1][1].own:
@@ -89,7 +92,7 @@ def _hears(replica: Replica, trial: Trial, layout: Layout) -> bool:
     """Whether any output changes when every row is replaced by the next one."""
     outputs = []
     for batch in (trial.batch, layout.take(trial.batch, [*range(1, layout.size), 0])):
-        torch.manual_seed(SEED)
+        seed(SEED)
         outputs.append(_outputs(replica.script.output(replica.model, cloned(batch)), layout))
     return any(not torch.equal(a, b) for a, b in zip(*outputs, strict=True))
 
@@ -115,7 +118,7 @@ def _signature(replica: Replica, trial: Trial) -> tuple[list[Tensor], Any]:
     finally:
         handle.remove()
     if not calls or output is None:
-        raise NotApplicable("the model itself is not called, only parts of it")
+        raise Unknown("the model itself is not called, only parts of it")
     args, kwargs = calls[0]
     inputs = [t for _, t in tensors(args)] + [t for _, t in tensors(kwargs)]
     return inputs, output
@@ -159,7 +162,7 @@ def _gradients(replica: Replica, trial: Trial, layout: Layout) -> Coupling | Non
         leaves.append(tensor.detach().clone().requires_grad_())
         return leaves[-1].clone()  # not the leaf itself: the model may work in place
 
-    torch.manual_seed(SEED)
+    seed(SEED)
     outputs = _outputs(replica.script.output(replica.model, mapped(trial.batch, leaf)), layout)
     outputs = [o for o in outputs if o.requires_grad]
     if not leaves or not outputs:
@@ -192,7 +195,7 @@ def _replacing(replica: Replica, trial: Trial, layout: Layout) -> Coupling:
     """From replacing row j of every tensor by another row and seeing whose output changes."""
 
     def outputs(batch: Any) -> list[Tensor]:
-        torch.manual_seed(SEED)
+        seed(SEED)
         found = replica.script.output(replica.model, cloned(batch))
         return [o.detach().double().cpu() for o in _outputs(found, layout)]
 

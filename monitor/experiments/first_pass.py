@@ -6,12 +6,14 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from monitor.experiments.losses import Known, recognise
 from monitor.experiments.report import Finding, Outcome
-from monitor.experiments.script import Pass, is_scalar
+from monitor.experiments.script import Pass, Script, is_scalar
 from monitor.experiments.text import number
+from monitor.experiments.trace import traced
 from monitor.experiments.trees import floats
 from monitor.experiments.trial import Trial
 
@@ -27,13 +29,15 @@ def check(trial: Trial) -> Outcome:
     """One forward pass in training mode, as the script would do it.
 
     Fails where the loss is no scalar, not finite or detached from the parameters, where output
-    and target have shapes that broadcast, where a cross entropy is given probabilities, and
-    where its first value is more than ``OVERSURE`` times ln(classes). A loss well below that
-    is quiet: a fine-tuned model starts low. Sources: Karpathy's "A Recipe for Training Neural
-    Networks" for the first loss; the BYU article's "no activation on the output layer".
+    and target have shapes that broadcast, where a cross entropy is given probabilities or a
+    negative log likelihood is given logits, and where the first value is more than ``OVERSURE``
+    times ln(classes). A loss well below that is quiet: a fine-tuned model starts low. Sources:
+    Karpathy's "A Recipe for Training Neural Networks" for the first loss; the BYU article's "no
+    activation on the output layer".
     """
     replica = trial.replica()
-    found = replica.run(trial.batch)
+    with traced(replica.model) as seen:
+        found = replica.run(trial.batch)
     blocking = _unusable(found.loss)
     if blocking is not None:
         trial.blocked = f"there is no usable loss: {blocking.seen}"
@@ -43,7 +47,14 @@ def check(trial: Trial) -> Outcome:
     known = recognise(replica.script, found.output, found.target)
     value = float(found.loss.detach())
     measured = f"the first loss is {number(value)}"
-    findings = [f for f in (_broadcast(found, known), _twice(found, known)) if f is not None]
+    last = seen[-1].module if seen else None
+    suspects = (
+        _broadcast(found, known),
+        _twice(found, known),
+        _sigmoid_twice(found, known, replica.script, last),
+        _no_softmax(found, known, replica.script),
+    )
+    findings = [finding for finding in suspects if finding is not None]
     if known is not None:
         measured += f" ({known.kind}, lowest possible {number(known.floor)})"
         findings += _oversure(value, known)
@@ -126,6 +137,60 @@ def _twice(found: Pass, known: Known | None) -> Finding | None:
         f"Two softmaxes: the loss cannot fall below about {number(lowest)}, and "
         "gradients are small.",
         "Take the softmax off the output layer; apply it only where predictions are shown.",
+    )
+
+
+def _sigmoid_twice(
+    found: Pass, known: Known | None, script: Script, last: nn.Module | None
+) -> Finding | None:
+    """A binary cross entropy on logits that is given shares: it is not the one on shares."""
+    if known is None or known.kind != "binary cross entropy" or not isinstance(last, nn.Sigmoid):
+        return None
+    output, target = found.output, found.target
+    assert isinstance(output, Tensor)
+    shares, wanted = output.detach().cpu().double(), target.cpu().double()
+    if bool(((shares < 0) | (shares > 1)).any()):
+        return None
+    plain = functional.binary_cross_entropy
+    for scale in (1.0, 0.5):  # once it may be the same by chance
+        with torch.no_grad():
+            value = float(script.loss_fn(output.detach() * scale, target))
+        if not math.isclose(value, float(plain(shares * scale, wanted)), rel_tol=1e-3):
+            break
+    else:
+        return None
+    return _finding(
+        "the outputs come from a sigmoid, under a binary cross entropy that applies its own",
+        "Two sigmoids: no output can say less than one half or more than 0.73.",
+        "Take the sigmoid off the output layer; apply it only where predictions are shown.",
+    )
+
+
+def _no_softmax(found: Pass, known: Known | None, script: Script) -> Finding | None:
+    """A negative log likelihood that is given logits: it falls by 1 when 1 is added to them."""
+    output, target = found.output, found.target
+    if known is not None or script.style != "output, target":
+        return None
+    if not isinstance(output, Tensor) or not isinstance(target, Tensor):
+        return None
+    if target.dtype is not torch.int64 or output.ndim < 2:
+        return None
+    if target.shape != output.shape[:1] + output.shape[2:]:
+        return None
+    output = output.detach()
+    with torch.no_grad():
+        values = [float(script.loss_fn(output + shift, target)) for shift in (0.0, 1.0)]
+    likelihood = float(functional.nll_loss(output, target))
+    if not all(
+        math.isclose(value, likelihood - shift, rel_tol=1e-3, abs_tol=1e-4)
+        for value, shift in zip(values, (0.0, 1.0), strict=True)
+    ):
+        return None
+    return _finding(
+        "the loss is the negative log likelihood of outputs that are no logarithms of "
+        f"probabilities (the first is {number(float(output.exp().sum(1).flatten()[0]))} in sum)",
+        "The softmax is missing: the loss falls without end by making every output larger.",
+        "Give logits to CrossEntropyLoss, or end the network with log_softmax.",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from monitor.experiments.report import Finding, NotApplicable, Outcome
+from monitor.experiments.report import Finding, Outcome, Unknown
 from monitor.experiments.trial import Trial
 
 NAME = "gradients"
@@ -29,7 +29,7 @@ def check(trial: Trial) -> Outcome:
     wanted = {id(p): name for name, p in replica.model.named_parameters() if p.requires_grad}
     frozen = sum(not p.requires_grad for p in replica.model.parameters())
     if not wanted:
-        raise NotApplicable("no parameter of the model requires a gradient")
+        raise Unknown("no parameter of the model requires a gradient")
     parameters = replica.trained()
     optimizer = torch.optim.Adam(parameters, lr=LEARNING_RATE)
     reached: set[int] = set()
@@ -42,6 +42,7 @@ def check(trial: Trial) -> Outcome:
         optimizer.step()
     missing = [name for key, name in wanted.items() if key not in touched]
     zero = [name for key, name in wanted.items() if key in touched and key not in reached]
+    trial.silent = bool(zero)
     measured = f"{len(wanted) - len(missing) - len(zero)} of {len(wanted)} parameters have one"
     if frozen:
         measured += f"; {frozen} frozen on purpose"
@@ -83,7 +84,7 @@ def _zero(names: list[str], total: int) -> list[Finding]:
             f"the gradient of {len(names)} of {total} parameters is exactly zero at each of the "
             f"first {STEPS} steps",
             "Units behind them are dead (ReLU that is 0 for every row) or saturated to the last "
-            "digit, or they are multiplied by zero.",
+            "digit, or they are multiplied by zero, such as an input that is zero or not used.",
             "Whiten the inputs, use variance-scaling initialisation and biases of 0, and LeakyReLU "
             "or GELU where units still die.",
             tuple(names),

@@ -34,6 +34,19 @@ def random_numbers_kept() -> Iterator[None]:
             put_back(state)
 
 
+def seed(number: int) -> None:
+    """Seeds torch's generators on the CPU and on devices that are in use.
+
+    ``torch.manual_seed`` would also note the number for devices that are asleep, which then wake
+    up with it in the place of the caller's.
+    """
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(number)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(number)
+
+
 @contextmanager
 def kept(model: nn.Module, pristine: nn.Module) -> Iterator[None]:
     """Puts ``model`` back as it was, ``pristine`` being a copy made before.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from monitor.experiments.norms import is_norm
-from monitor.experiments.report import Finding, NotApplicable, Outcome
+from monitor.experiments.report import Finding, Outcome, Unknown
 from monitor.experiments.script import Pass
 from monitor.experiments.text import number
 from monitor.experiments.trace import layers, traced
@@ -71,7 +71,7 @@ def check(trial: Trial) -> Outcome:
     if not named:
         if findings:
             return Outcome("NaN or infinity in the batch", findings)
-        raise NotApplicable("the model itself is not called, only parts of it")
+        raise Unknown("the model itself is not called, only parts of it")
     said, odd = [], []
     for name, tensor in named:
         words, found = judge(name, tensor)

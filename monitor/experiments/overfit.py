@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from monitor.experiments.causes import causes
 from monitor.experiments.losses import Known, recognise
-from monitor.experiments.report import Finding, NotApplicable, Outcome
+from monitor.experiments.report import Finding, Outcome, Unknown
 from monitor.experiments.rows import Rows, choose
 from monitor.experiments.text import number
 from monitor.experiments.trial import Replica, Trial
@@ -77,9 +77,9 @@ def check(trial: Trial) -> Outcome:
     if best.fitted():
         return Outcome(measured, rows.findings)
     if best.falling() or len(best.losses) < STEPS // 10:
-        raise NotApplicable(f"undecided, the loss is still falling: {measured}; give it more time")
+        raise Unknown(f"undecided, the loss is still falling: {measured}; give it more time")
     if best.known is None and best.left() < UNKNOWN_STUCK:
-        raise NotApplicable(f"undecided, it is not known how low this loss can get: {measured}")
+        raise Unknown(f"undecided, it is not known how low this loss can get: {measured}")
     return Outcome(measured, [_finding(measured, best, rows), *rows.findings])
 
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 Severity = Literal["info", "warning", "critical"]
-Status = Literal["passed", "failed", "not applicable"]
+Status = Literal["passed", "failed", "unknown"]
+
+
+_WORST_FIRST = ("critical", "warning", "info")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +30,38 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """How one check ended. ``reason``: what was measured, or why it does not apply."""
+    """How one check ended. ``reason``: what was measured, or why nothing can be said."""
 
     name: str
     status: Status
     reason: str
     seconds: float
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All checks of one preflight, and their findings, worst first."""
+    """All checks of one preflight, in the order in which they ran."""
 
     subject: str
     checks: tuple[Check, ...]
-    findings: tuple[Finding, ...]
     seconds: float
 
     @property
     def ok(self) -> bool:
-        """Whether no check failed. One that does not apply neither passes nor fails."""
-        return not any(check.status == "failed" for check in self.checks)
+        """Whether no check failed. One that is unknown has neither passed nor failed."""
+        return not self.failures
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """The checks that failed."""
+        return tuple(check for check in self.checks if check.status == "failed")
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Those of all checks, the worst first, then in the order of the checks."""
+        found = (finding for check in self.checks for finding in check.findings)
+        return tuple(sorted(found, key=lambda finding: _WORST_FIRST.index(finding.severity)))
 
     def check(self, name: str) -> Check:
         """The check called ``name``; KeyError if there is none."""
@@ -75,7 +89,7 @@ class PreflightFailed(AssertionError):  # noqa: N818  it reads well in a test's 
         self.report = report
 
 
-class NotApplicable(Exception):  # noqa: N818  an answer, not an error
+class Unknown(Exception):  # noqa: N818  an answer, not an error
     """Raised by a check that cannot say anything about this model and batch, with the reason."""
 
 

@@ -15,8 +15,8 @@ from torch import nn
 from monitor.experiments import batch_axis, first_pass, gradients, inputs, overfit, signal_scale
 from monitor.experiments import without_norms as norms
 from monitor.experiments.axes import layouts
-from monitor.experiments.guard import kept, modes_kept, plain, random_numbers_kept
-from monitor.experiments.report import Check, Finding, NotApplicable, Outcome, Report, Status
+from monitor.experiments.guard import kept, modes_kept, plain, random_numbers_kept, seed
+from monitor.experiments.report import Check, Finding, Outcome, Report, Status, Unknown
 from monitor.experiments.script import Script, Style, style_of
 from monitor.experiments.trees import cloned, tensors
 from monitor.experiments.trial import SEED, Trial
@@ -32,7 +32,6 @@ CHECKS = (
 )
 """Names, in the order in which they run."""
 
-_WORST_FIRST = ("critical", "warning", "info")
 _OURS, _TORCH = str(Path(__file__).parent), str(Path(torch.__file__).parent)
 
 
@@ -70,7 +69,8 @@ def preflight(
     ``batch_axis``: the axis of the inputs along which rows lie; found by itself if None.
     ``autocast``: run under it with this dtype; None leaves it as the caller has it. There is no
     loss scaling: prefer bfloat16 to float16.
-    ``seconds``: after so long no new step is begun; what was not decided is not applicable.
+    ``seconds``: after so long no check is begun and memorising ends; what was not decided is
+    unknown.
     ``skip``: names of checks to leave out.
 
     Errors of the model's or the loss's code are findings of the check that met them. Raises
@@ -87,9 +87,8 @@ def preflight(
         script = Script(loss_fn, loss_takes or style_of(loss_fn), forward, autocast)
         trial = Trial(pristine, _copied_loss(script), cloned(batch), start + seconds)
         with kept(original, pristine):
-            checks, findings = _all(trial, batch_axis, skip)
-    findings.sort(key=lambda f: _WORST_FIRST.index(f.severity))
-    return Report(_subject(original, batch), checks, tuple(findings), time.monotonic() - start)
+            checks = _all(trial, batch_axis, skip)
+    return Report(_subject(original, batch), checks, time.monotonic() - start)
 
 
 def _refuse(model: object, loss_fn: object, seconds: float, skip: Collection[str]) -> None:
@@ -122,21 +121,18 @@ def _copied_loss(script: Script) -> Script:
         ) from error
 
 
-def _all(
-    trial: Trial, axis: int | None, skip: Collection[str]
-) -> tuple[tuple[Check, ...], list[Finding]]:
+def _all(trial: Trial, axis: int | None, skip: Collection[str]) -> tuple[Check, ...]:
     """Every check in turn; the first pass also when it is skipped, as the others build on it."""
-    checks, findings = [], []
+    checks = []
     for name, run in _sequence(trial, axis):
         if name in skip and name != first_pass.NAME:
             continue
-        check, found = _one(name, run, trial)
+        check = _one(name, run, trial)
         if name == first_pass.NAME:
             _find_layout(trial, axis)
         if name not in skip:
             checks.append(check)
-            findings += found
-    return tuple(checks), findings
+    return tuple(checks)
 
 
 def _sequence(trial: Trial, axis: int | None) -> list[tuple[str, Callable[[], Outcome]]]:
@@ -152,23 +148,23 @@ def _sequence(trial: Trial, axis: int | None) -> list[tuple[str, Callable[[], Ou
     ]
 
 
-def _one(name: str, run: Callable[[], Outcome], trial: Trial) -> tuple[Check, list[Finding]]:
+def _one(name: str, run: Callable[[], Outcome], trial: Trial) -> Check:
     start = time.monotonic()
     if trial.left() < 0:
-        return Check(name, "not applicable", "no time left: give it more seconds", 0.0), []
-    torch.manual_seed(SEED)
+        return Check(name, "unknown", "no time left: give it more seconds", 0.0)
+    seed(SEED)
     try:
         outcome = run()
-    except NotApplicable as why:
-        return Check(name, "not applicable", str(why), time.monotonic() - start), []
+    except Unknown as why:
+        return Check(name, "unknown", str(why), time.monotonic() - start)
     except Exception as error:  # noqa: BLE001  whatever their code raises is reported
         outcome = Outcome("an error in the model's or the loss's code", [_error(name, error)])
         if name == first_pass.NAME:
             trial.blocked = "the first pass ended with an error"
     failed = any(f.severity != "info" for f in outcome.findings)
     status: Status = "failed" if failed else "passed"
-    elapsed = time.monotonic() - start
-    return Check(name, status, outcome.measured, elapsed), list(outcome.findings)
+    seconds = time.monotonic() - start
+    return Check(name, status, outcome.measured, seconds, tuple(outcome.findings))
 
 
 def _error(name: str, error: Exception) -> Finding:

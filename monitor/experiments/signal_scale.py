@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from monitor.experiments.axes import Layout
 from monitor.experiments.geometry import Trend, trend
-from monitor.experiments.report import Finding, NotApplicable, Outcome
+from monitor.experiments.report import Finding, Outcome, Unknown
 from monitor.experiments.text import number
 from monitor.experiments.trace import Seen, layers, traced, weights
 from monitor.experiments.trial import Trial
@@ -60,10 +60,10 @@ def check(trial: Trial) -> Outcome:
     trial.needs_loss()
     scales = _measure(trial)
     if len(scales.names) < LAYERS:
-        raise NotApplicable(f"{len(scales.names)} layers with weights; {LAYERS} are needed")
+        raise Unknown(f"{len(scales.names)} layers with weights; {LAYERS} are needed")
     forward, backward = trend(scales.activations), trend(scales.gradients)
     if forward is None or backward is None:
-        raise NotApplicable("the activations or the gradients are zero or not finite")
+        raise Unknown("the activations or the gradients are zero or not finite")
     measured = (
         f"over {len(scales.names)} layers activations change {number(forward.fold)}-fold, "
         f"gradients {number(backward.fold)}-fold"

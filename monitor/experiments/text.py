@@ -7,13 +7,13 @@ import textwrap
 from monitor.experiments.report import Check, Finding, Report
 
 WIDTH = 88
-_MARKS = {"passed": "passed", "failed": "FAILED", "not applicable": "n/a"}
+_MARKS = {"passed": "passed", "failed": "FAILED", "unknown": "unknown"}
 _LAYERS_SHOWN = 6
 
 
 def text(report: Report) -> str:
     """The summary, one paragraph per check, then the findings with meaning and advice."""
-    failed = sum(check.status == "failed" for check in report.checks)
+    failed = len(report.failures)
     verdict = f"{failed} of {len(report.checks)} checks failed" if failed else "nothing failed"
     title = f"Preflight of {report.subject}: {verdict} ({report.seconds:.1f} s)"
     lines = [*textwrap.wrap(title, WIDTH, subsequent_indent="    "), ""]

@@ -7,11 +7,11 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from monitor.experiments.axes import Layout
-from monitor.experiments.report import NotApplicable
+from monitor.experiments.guard import seed
+from monitor.experiments.report import Unknown
 from monitor.experiments.script import Pass, Script, is_scalar
 from monitor.experiments.trees import cloned
 
@@ -31,10 +31,10 @@ class Replica:
         return self.script.run(self.model, cloned(batch))
 
     def loss(self, batch: Any) -> Tensor:
-        """The loss, a scalar that hangs together with the parameters; else NotApplicable."""
+        """The loss, a scalar that hangs together with the parameters; else Unknown."""
         loss = self.run(batch).loss
         if not is_scalar(loss) or not loss.requires_grad:
-            raise NotApplicable("the loss cannot be differentiated (see first_pass)")
+            raise Unknown("the loss cannot be differentiated (see first_pass)")
         assert isinstance(loss, Tensor)
         return loss.reshape(())
 
@@ -55,12 +55,14 @@ class Trial:
     layout: Layout | None = None
     blocked: str = ""
     """Why checks that need a loss cannot run, once that is known."""
+    silent: bool = False
+    """Whether some gradient is exactly zero, which may be why no output depends on its input."""
     first: Pass | None = field(default=None, repr=False)
     """The first forward pass in training mode; None before it or if it failed."""
 
     def replica(self, *, train: bool = True) -> Replica:
         """A fresh copy in training or evaluation mode, with the random numbers set back."""
-        torch.manual_seed(SEED)
+        seed(SEED)
         model = copy.deepcopy(self.pristine)
         if train:
             # As the script has it: a frozen backbone may be in evaluation mode on purpose.
@@ -71,9 +73,9 @@ class Trial:
         return Replica(model, self.script.fresh())
 
     def needs_loss(self) -> Pass:
-        """The first pass; NotApplicable if there is no loss to train with."""
+        """The first pass; Unknown if there is no loss to train with."""
         if self.first is None or self.blocked:
-            raise NotApplicable(self.blocked or "the model does not run on this batch")
+            raise Unknown(self.blocked or "the model does not run on this batch")
         return self.first
 
     def left(self) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from monitor.experiments.norms import bypass
-from monitor.experiments.report import Finding, NotApplicable, Outcome
+from monitor.experiments.report import Finding, Outcome, Unknown
 from monitor.experiments.text import number
 from monitor.experiments.trace import Seen, layers, traced, weights
 from monitor.experiments.trees import floats
@@ -45,13 +45,13 @@ def check(trial: Trial) -> Outcome:
     trial.needs_loss()
     bare = trial.replica()
     if any(p.dtype is torch.float16 for p in bare.model.parameters()):
-        raise NotApplicable("half precision overflows at 65504: try a float32 copy")
+        raise Unknown("half precision overflows at 65504: try a float32 copy")
     names = bypass(bare.model, keep=_whitening(trial))
     if not names:
-        raise NotApplicable("no normalisation layer to take out")
+        raise Unknown("no normalisation layer to take out")
     normal = _steps(trial.replica(), trial)
     if not normal.finite:
-        raise NotApplicable("not finite with the norms either")
+        raise Unknown("not finite with the norms either")
     without = _steps(bare, trial)
     layer_count = max(1, len(without.scales))
     fold = without.output / normal.output if normal.output > 0 else 1.0
