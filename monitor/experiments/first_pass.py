@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from monitor.experiments.losses import Known, recognise
+from monitor.experiments.losses import Known, recognise, upside_down
 from monitor.experiments.report import Finding, Outcome
 from monitor.experiments.script import Pass, Script, is_scalar
 from monitor.experiments.text import number
@@ -28,12 +28,12 @@ fresh networks lie within some tenths. Twice it takes logits that are sure and w
 def check(trial: Trial) -> Outcome:
     """One forward pass in training mode, as the script would do it.
 
-    Fails where the loss is no scalar, not finite or detached from the parameters, where output
-    and target have shapes that broadcast, where a cross entropy is given probabilities or a
-    negative log likelihood is given logits, and where the first value is more than ``OVERSURE``
-    times ln(classes). A loss well below that is quiet: a fine-tuned model starts low. Sources:
-    Karpathy's "A Recipe for Training Neural Networks" for the first loss; the BYU article's "no
-    activation on the output layer".
+    Fails where the loss is no scalar, not finite or detached from the parameters; where output
+    and target have shapes that broadcast; where a cross entropy is given probabilities, or a
+    negative log likelihood logits; where the sign is wrong; and where the first value is more
+    than ``OVERSURE`` times ln(classes). A loss well below that is quiet: a fine-tuned model
+    starts low. Sources: Karpathy's "A Recipe for Training Neural Networks" for the first loss;
+    the BYU article's "check the loss" and "no activation on the output layer".
     """
     replica = trial.replica()
     with traced(replica.model) as seen:
@@ -53,6 +53,7 @@ def check(trial: Trial) -> Outcome:
         _twice(found, known),
         _sigmoid_twice(found, known, replica.script, last),
         _no_softmax(found, known, replica.script),
+        _upside_down(found, known, replica.script),
     )
     findings = [finding for finding in suspects if finding is not None]
     if known is not None:
@@ -191,6 +192,19 @@ def _no_softmax(found: Pass, known: Known | None, script: Script) -> Finding | N
         f"probabilities (the first is {number(float(output.exp().sum(1).flatten()[0]))} in sum)",
         "The softmax is missing: the loss falls without end by making every output larger.",
         "Give logits to CrossEntropyLoss, or end the network with log_softmax.",
+    )
+
+
+def _upside_down(found: Pass, known: Known | None, script: Script) -> Finding | None:
+    """The negative of a loss: training makes predictions worse."""
+    meant = upside_down(script, found.output, found.target) if known is None else None
+    if meant is None:
+        return None
+    return _finding(
+        f"the loss is the negative of a {meant.kind}",
+        "Its sign is wrong: it falls as the predictions get worse, without end.",
+        "Drop the minus sign. If it is meant (an adversary, unlearning), leave this check out: "
+        "skip=('first_pass',).",
     )
 
 

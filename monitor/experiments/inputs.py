@@ -131,7 +131,8 @@ def judge(name: str, tensor: Tensor) -> tuple[str, list[Finding]]:
 def measure(values: Tensor) -> Numbers:
     """The numbers of a finite tensor."""
     flat = values.flatten()
-    few = flat[:: -(-flat.numel() // SAMPLED) | 1].abs()
+    # On the CPU: some devices cannot do kthvalue where algorithms have to be deterministic.
+    few = flat[:: -(-flat.numel() // SAMPLED) | 1].abs().cpu()
     few = few[few > 0]
     bulk = float(few.kthvalue(max(1, math.ceil(0.9 * few.numel()))).values) if few.numel() else 0.0
     return Numbers(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -60,6 +60,15 @@ def recognise(script: Script, output: object, target: object) -> Known | None:
             return _classes(values, wide, target) or _errors(values, wide, target)
     except (RuntimeError, IndexError, ValueError, TypeError):
         return None  # it does not take other outputs: it is none of those known here
+
+
+def upside_down(script: Script, output: object, target: object) -> Known | None:
+    """The loss whose negative this one is, if it is one of :data:`Kind`."""
+
+    def negative(*args: Any) -> Any:
+        return -script.loss_fn(*args)
+
+    return recognise(replace(script, loss_fn=negative), output, target)
 
 
 def _like(output: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from monitor.experiments import batch_axis, first_pass, gradients, inputs, overfit, signal_scale
 from monitor.experiments import without_norms as norms
@@ -74,10 +75,11 @@ def preflight(
     ``skip``: names of checks to leave out.
 
     Errors of the model's or the loss's code are findings of the check that met them. Raises
-    TypeError for a model that is no Module or a loss that cannot be called, ValueError for one
-    that cannot be copied, for unknown names in ``skip`` and for ``seconds`` of 0 or less. Hooks
-    on the model run on the copy, too. Source of the checks: "Practical Advice for Building
-    Deep Neural Networks", BYU Perception, Control and Cognition lab.
+    TypeError for a model that is no Module or a loss that cannot be called; ValueError for one
+    that cannot be copied or whose parameters have no values yet, for unknown names in ``skip``
+    and for ``seconds`` of 0 or less. Hooks on the model run on the copy, too. Source of the
+    checks: "Practical Advice for Building Deep Neural Networks", BYU Perception, Control and
+    Cognition lab.
     """
     _refuse(model, loss_fn, seconds, skip)
     start = time.monotonic()
@@ -94,6 +96,11 @@ def preflight(
 def _refuse(model: object, loss_fn: object, seconds: float, skip: Collection[str]) -> None:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}")
+    if any(p.is_meta or is_lazy(p) for p in [*model.parameters(), *model.buffers()]):
+        raise ValueError(
+            "some of the model's parameters have no values yet (lazy, or on the device 'meta'): "
+            "run one batch through it first"
+        )
     if not callable(loss_fn):
         raise TypeError(f"loss_fn must be callable, not {type(loss_fn).__name__}")
     if not seconds > 0:

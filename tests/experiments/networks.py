@@ -224,6 +224,10 @@ def softmax_missing() -> Case:
     return mlp(), nn.NLLLoss(), classes()
 
 
+def wrong_sign() -> Case:
+    return mlp(), lambda output, target: -functional.cross_entropy(output, target), classes()
+
+
 def sigmoid_twice() -> Case:
     x = torch.randn(ROWS, 8)
     model = nn.Sequential(mlp(8, 2), nn.Sigmoid())
@@ -579,6 +583,7 @@ SICK: tuple[tuple[Callable[[], Case], str, str], ...] = (
     (mixed_outputs, "batch_axis", ""),
     (softmax_missing, "first_pass", ""),
     (sigmoid_twice, "first_pass", "overfit"),
+    (wrong_sign, "first_pass", ""),
     (broadcasting_module, "first_pass", "overfit"),
     (half_dead, "gradients", "overfit"),
     (constant_input, "batch_axis overfit", ""),

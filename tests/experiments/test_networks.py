@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import monitor  # noqa: E402
-from tests.experiments.networks import HEALTHY, SICK, Case  # noqa: E402
+from tests.experiments.networks import HEALTHY, SICK, Case, article_deeper  # noqa: E402
 
 SEEDS = (0, 1, 2)
 
@@ -36,3 +36,10 @@ def test_a_fault_is_found(case: Callable[[], Case], must: str, may: str, seed: i
     wanted = set(must.split()) - set(skip)
     found, text = failed(case, seed, skip)
     assert wanted <= found <= wanted | set(may.split()), text
+
+
+def test_without_its_norms_the_articles_network_is_not_finite_within_two_iterations() -> None:
+    torch.manual_seed(0)
+    report = monitor.preflight(*article_deeper(), skip=("overfit",))
+    (finding,) = report.check("without_norms").findings
+    assert "is not finite at iteration 1" in finding.seen or "at iteration 2" in finding.seen

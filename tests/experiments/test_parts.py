@@ -234,6 +234,9 @@ def test_a_report_prints_and_is_frozen() -> None:
     assert "usually: Normalisation hides" in text
     assert max(len(line) for line in text.splitlines()) <= 88
     (finding,) = report.findings
+    (failure,) = report.failures
+    assert failure is report.check("without_norms")
+    assert failure.findings == (finding,)
     assert finding.layers[:2] == ("0", "3")
     with pytest.raises(FrozenInstanceError):
         finding.seen = ""  # type: ignore[misc]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +43,11 @@ def state(model: nn.Module, batch: Any) -> list[Any]:
         torch.is_autocast_cache_enabled(),
         torch.are_deterministic_algorithms_enabled(),
         torch.backends.cudnn.benchmark,
+        torch.get_default_dtype(),
+        torch.get_num_threads(),
+        torch.initial_seed(),
+        # What devices that are asleep will be seeded with.
+        [str(call) for call in torch.cuda._lazy_seed_tracker.get_calls()],
     )
     return [
         [
@@ -118,6 +124,32 @@ def test_a_loss_that_reaches_for_the_callers_model_cannot_change_it() -> None:
     report = monitor.preflight(model, loss_fn, batch, skip=QUICK)
     assert len(report.checks) == len(CHECKS) - 1
     assert state(model, batch) == before
+
+
+def test_a_script_goes_on_to_the_bit_as_if_there_had_been_none(tmp_path: Path) -> None:
+    """Three steps with momentum, dropout and the hook, a preflight between them or not."""
+
+    def train(*, tried: bool) -> list[Any]:
+        torch.manual_seed(5)
+        model = nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.Dropout(), nn.Linear(16, 4))
+        optimizer = torch.optim.Adam(model.parameters())
+        x, y = torch.randn(ROWS, 8), torch.arange(ROWS) % 4
+        handle = monitor.watch(model, optimizer, logdir=tmp_path / str(tried))
+        for _ in range(3):
+            optimizer.zero_grad()
+            functional.cross_entropy(model(x), y).backward()
+            if tried:
+                report = monitor.preflight(model, nn.CrossEntropyLoss(), (x, y), seconds=5)
+                assert report.check("first_pass").status == "passed"
+            optimizer.step()
+        handle.close()
+        saved = optimizer.state_dict()["state"]
+        moments = [state[key] for state in saved.values() for key in sorted(state)]
+        return [*model.state_dict().values(), *moments, torch.rand(3)]
+
+    pairs = list(zip(train(tried=False), train(tried=True), strict=True))
+    assert len(pairs) > 20
+    assert all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_a_model_may_change_its_input_in_place() -> None:
@@ -210,6 +242,9 @@ def test_what_cannot_be_tried_is_refused() -> None:
         monitor.preflight(nn.Linear(1, 1), nn.MSELoss(), batch, skip=("overfitting",))
     with pytest.raises(ValueError, match="seconds"):
         monitor.preflight(nn.Linear(1, 1), nn.MSELoss(), batch, seconds=0)
+    for unmade in (nn.LazyLinear(1), nn.Linear(1, 1, device="meta")):
+        with pytest.raises(ValueError, match="have no values yet"):
+            monitor.preflight(unmade, nn.MSELoss(), batch)
     bound = nn.Linear(1, 1)
     bound.cache = torch.ones(1, requires_grad=True) * 2
     with pytest.raises(ValueError, match="cannot be copied"):
