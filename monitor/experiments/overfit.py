@@ -63,14 +63,16 @@ def check(trial: Trial) -> Outcome:
     """
     trial.needs_loss()
     rows = choose(trial)
-    runs: list[_Run] = []
-    for rate in LEARNING_RATES:
-        share = max(0.0, trial.left()) / (len(LEARNING_RATES) + 1 - len(runs))
-        runs.append(_Run.start(trial, rows, rate))
-        runs[-1].go(STEPS, time.monotonic() + share)
-        if runs[-1].fitted():
+    best: _Run | None = None
+    for tried, rate in enumerate(LEARNING_RATES):
+        share = max(0.0, trial.left()) / (len(LEARNING_RATES) + 1 - tried)
+        run = _Run.start(trial, rows, rate)
+        run.go(STEPS, time.monotonic() + share)
+        if best is None or run.left() < best.left():
+            best = run  # the others are let go of: each holds a model
+        if run.fitted():
             break
-    best = min(runs, key=lambda run: run.left())
+    assert best is not None
     if not best.fitted() and best.falling():
         best.go(MOST - len(best.losses), trial.deadline)
     measured = f"{rows.words}, {best.words()}"
