@@ -55,19 +55,22 @@ def check(trial: Trial) -> Outcome:
     Passes when a recognised loss (see ``losses``) has come within ``LEFT`` of its floor, or
     when ``RIGHT`` of the class numbers are right; with an unknown loss, when it has fallen to
     ``UNKNOWN_LEFT`` of the first value, or below zero. Neither passed nor failed: a loss that is
-    still falling when steps or time are up, and an unknown one that stands between
-    ``UNKNOWN_LEFT`` and ``UNKNOWN_STUCK``. Dropout is off, as memorising is the point; batch
-    norm uses the batch. Rows whose inputs are identical are used once, and no more rows than
-    the parameters can hold (see ``rows``). Source: the BYU article: overfit first, "about 100 %
-    or an error about 0, else the architecture is broken".
+    still falling when the steps are over, any loss if the time was up before each rate had its
+    ``STEPS`` (a slow machine is no fault of the model), and an unknown one that stands between
+    ``UNKNOWN_LEFT`` and ``UNKNOWN_STUCK``. Dropout is off, as memorising is the point; batch norm
+    uses the batch. Rows whose inputs are identical are used once, and no more rows than the
+    parameters can hold (see ``rows``). Source: the BYU article: overfit first, "about 100 % or an
+    error about 0, else the architecture is broken".
     """
     trial.needs_loss()
     rows = choose(trial)
     best: _Run | None = None
+    hurried = False
     for tried, rate in enumerate(LEARNING_RATES):
         share = max(0.0, trial.left()) / (len(LEARNING_RATES) + 1 - tried)
         run = _Run.start(trial, rows, rate)
         run.go(STEPS, time.monotonic() + share)
+        hurried = hurried or (len(run.losses) < STEPS and math.isfinite(run.losses[-1]))
         if best is None or run.left() < best.left():
             best = run  # the others are let go of: each holds a model
         if run.fitted():
@@ -78,8 +81,10 @@ def check(trial: Trial) -> Outcome:
     measured = f"{rows.words}, {best.words()}"
     if best.fitted():
         return Outcome(measured, rows.findings)
-    if best.falling() or len(best.losses) < STEPS // 10:
-        raise Unknown(f"undecided, the loss is still falling: {measured}; give it more time")
+    if hurried:
+        raise Unknown(f"undecided, the time was up: {measured}; give it more seconds")
+    if best.falling():
+        raise Unknown(f"undecided, the loss is still falling: {measured}")
     if best.known is None and best.left() < UNKNOWN_STUCK:
         raise Unknown(f"undecided, it is not known how low this loss can get: {measured}")
     return Outcome(measured, [_finding(measured, best, rows), *rows.findings])

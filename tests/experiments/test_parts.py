@@ -15,6 +15,7 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 import monitor  # noqa: E402
+from monitor.experiments import overfit  # noqa: E402
 from monitor.experiments.axes import layouts  # noqa: E402
 from monitor.experiments.geometry import trend  # noqa: E402
 from monitor.experiments.inputs import judge  # noqa: E402
@@ -22,7 +23,7 @@ from monitor.experiments.losses import Known, recognise  # noqa: E402
 from monitor.experiments.norms import bypass  # noqa: E402
 from monitor.experiments.script import Script, style_of  # noqa: E402
 from monitor.experiments.trees import mapped, tensors  # noqa: E402
-from tests.experiments.networks import ROWS, article, resnet  # noqa: E402
+from tests.experiments.networks import ROWS, article, relu_at_the_end, resnet  # noqa: E402
 
 
 def known(loss_fn: Callable[..., Any], output: Tensor, target: Tensor) -> Known | None:
@@ -221,6 +222,17 @@ def test_batches_may_be_nested() -> None:
     assert [float(t.sum()) for _, t in tensors(doubled)] == [4, 6, 8]
     assert doubled["a"][1].name == "x"
     assert float(batch["b"][0].sum()) == 4
+
+
+def test_too_little_time_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    case = relu_at_the_end()
+    assert [check.name for check in monitor.preflight(*case).failures] == ["overfit"]
+    monkeypatch.setattr(overfit, "STEPS", 10**9)
+    report = monitor.preflight(*case, seconds=2)
+    assert report.ok
+    assert report.check("overfit").status == "unknown"
+    assert "time was up" in report.check("overfit").reason
 
 
 def test_a_report_prints_and_is_frozen() -> None:
