@@ -7,6 +7,7 @@ things, a reload and an end.
 
 from __future__ import annotations
 
+import gc
 import platform
 import queue
 import time
@@ -224,6 +225,10 @@ class Daemon:
             )
             self._publish(frozenset(self._follower.views))
             self._report_problems()
+            # What was read stays: a garbage collector that walks through the memories of a thousand
+            # runs every few seconds costs more than all else that is done for idle ones.
+            gc.collect()
+            gc.freeze()
             self._ready = True
             self._metrics.ready.set(1)
             self._log.info(

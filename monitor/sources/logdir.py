@@ -22,9 +22,9 @@ from monitor.sources.store import Store, StoredFile, StoreError, StoreUrl, fetch
 from monitor.sources.tail import LocalFile, Medium
 
 IDLE_AFTER_SECONDS = 10.0
-SWEEP_AT_LEAST_SECONDS = 1.0
-SWEEP_PAUSES = 20
-"""Idle files are looked at for at most a twentieth of the time, and at least each second."""
+SWEEP_AT_LEAST_SECONDS = 4.0
+SWEEP_PAUSES = 400
+"""Idle files are looked at for a quarter percent of the time, and at least every four seconds."""
 FORGET_AFTER_SECONDS = 300.0
 """A file that is gone is forgotten after so long: file servers lose sight of files for moments,
 and people move directories."""
@@ -88,7 +88,7 @@ class LogDirs:
             else:
                 walk_root(scan, index, root)
         self._problems = scan.problems
-        now = time.monotonic()
+        now, before = time.monotonic(), self._cursors.copy()
         for path in self._cursors.keys() & scan.files.keys():
             self._cursors[path].gone_at = None
         for path in self._cursors.keys() - scan.files.keys():
@@ -97,7 +97,8 @@ class LogDirs:
         for path, (index, directory) in scan.files.items():
             if path not in self._cursors:
                 self._take_up(path, index, directory)
-        self._arrange()
+        if self._cursors.keys() != before.keys():
+            self._arrange()
 
     def _list_store(self, scan: Scan, index: int, url: StoreUrl) -> None:
         try:

@@ -63,8 +63,11 @@ class LocalFile:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(0, "not a regular file")
-            found = [os.pread(descriptor, end - begin, begin) for begin, end in ranges]
-            return status.st_size, found
+            # Not more than is there: a buffer of megabytes costs more than reading a few records.
+            size = status.st_size
+            return size, [
+                os.pread(descriptor, max(0, min(end, size) - begin), begin) for begin, end in ranges
+            ]
         finally:
             os.close(descriptor)
 

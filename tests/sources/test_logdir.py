@@ -144,11 +144,11 @@ def test_idle_files_are_looked_at_less_often_the_more_there_are(
     put(tmp_path / "busy", 2)
     assert steps(dirs) == {"busy": [2]}
     now[0] += 2
-    cost[:] = [0.0, 0.01]  # A look at all files takes 10 ms, so the next one is 200 ms away.
+    cost[:] = [0.0, 0.001]  # A look at all files takes 1 ms, so the next one is 400 ms away.
     assert steps(dirs) == {}
     put(tmp_path / "busy", 3)
     put(tmp_path / "idle", 3)
-    now[0] += 0.1
+    now[0] += 0.3
     assert steps(dirs) == {"busy": [3]}
     now[0] += 0.101
     assert steps(dirs) == {"idle": [3]}
