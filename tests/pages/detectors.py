@@ -47,7 +47,8 @@ def index(detectors: Mapping[str, type], rules: Sequence[Shipped]) -> str:
         MADE,
         "What a rule can name after `detect:`. Each page says what the detector sees, why its "
         "defaults are what they are and when it stays quiet; the alerts are those of the rules "
-        "that come with the monitor, [`rules.yaml`](../../rules.yaml).",
+        "that come with the monitor, [`rules.yaml`](../../rules.yaml), and where their advice has "
+        "{{ braces }}, an alert has the run's own numbers.",
         table(("detector", "kind", "what it is about", "default alerts"), rows),
         "The kinds differ in what a detector is shown:",
         "\n".join(f"* {name}: {what}" for name, what in (_WINDOW, *_KINDS.values())),

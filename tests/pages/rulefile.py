@@ -27,31 +27,43 @@ def shipped(text: str) -> Sequence[Shipped]:
     """The rules of a file whose mistakes, if any, are found elsewhere."""
     document = yaml.safe_load(text)
     rules = [rule for group in document["groups"] for rule in group["rules"]]
+    labels = [_labels(rule) for rule in rules]
     return [
         Shipped(
             rule["alert"],
             rule["detect"],
-            rule.get("labels", {}).get("severity", "warning"),
+            mine["severity"],
             rule.get("annotations", {}).get("advice", "").strip(),
             {key: rule[key] for key in _SETTINGS if key in rule},
-            _hidden_by(rule["alert"], document.get("inhibit", [])),
+            tuple(
+                other["alert"]
+                for other in labels
+                if any(_hides(one, other, mine) for one in document.get("inhibit", []))
+            ),
         )
-        for rule in rules
+        for rule, mine in zip(rules, labels, strict=True)
     ]
 
 
 _SETTINGS = ("match", "params", "for", "keep_firing_for")
 
 
-def _hidden_by(alert: str, inhibitions: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    found = [
-        source
-        for inhibition in inhibitions
-        if alert in _listed(inhibition["target"].get("alert"))
-        for source in _listed(inhibition["source"].get("alert"))
-    ]
-    return tuple(dict.fromkeys(found))
+def _labels(rule: dict[str, Any]) -> dict[str, str]:
+    """Those that inhibitions may name."""
+    own = {"alert": rule["alert"], "detector": rule["detect"], "severity": "warning"}
+    return own | rule.get("labels", {})
 
 
-def _listed(value: object) -> list[str]:
-    return [] if value is None else [value] if isinstance(value, str) else list(value)  # type: ignore[call-overload]
+def _hides(inhibition: dict[str, Any], source: dict[str, str], target: dict[str, str]) -> bool:
+    return (
+        source is not target
+        and _fits(inhibition["source"], source)
+        and _fits(inhibition["target"], target)
+    )
+
+
+def _fits(wanted: dict[str, Any], labels: dict[str, str]) -> bool:
+    return all(
+        labels.get(name) in (values if isinstance(values, list) else [values])
+        for name, values in wanted.items()
+    )

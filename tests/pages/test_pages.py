@@ -65,6 +65,24 @@ def test_the_rules_are_those_that_are_loaded() -> None:
     assert found == {(r.alert, r.detector.name, r.severity.label) for r in rules}
 
 
+def test_it_is_said_which_alerts_hide_another() -> None:
+    text = """
+groups:
+  - rules:
+      - {alert: A, detect: x, labels: {severity: critical}}
+      - {alert: B, detect: x}
+      - {alert: C, detect: y, labels: {severity: info}}
+inhibit:
+  - {source: {alert: A}, target: {severity: [warning, info]}}
+  - {source: {severity: warning}, target: {detector: y}}
+"""
+    assert {rule.alert: rule.hidden_by for rule in shipped(text)} == {
+        "A": (),
+        "B": ("A",),
+        "C": ("A", "B"),
+    }
+
+
 def test_a_docstring_becomes_markdown() -> None:
     """Roles, code and lists."""
     found = sections(
