@@ -50,8 +50,10 @@ _SETTINGS = ("match", "params", "for", "keep_firing_for")
 
 def _labels(rule: dict[str, Any]) -> dict[str, str]:
     """Those that inhibitions may name."""
-    own = {"alert": rule["alert"], "detector": rule["detect"], "severity": "warning"}
-    return own | rule.get("labels", {})
+    return {"severity": "warning", **rule.get("labels", {})} | {
+        "alert": rule["alert"],
+        "detector": rule["detect"],
+    }
 
 
 def _hides(inhibition: dict[str, Any], source: dict[str, str], target: dict[str, str]) -> bool:
