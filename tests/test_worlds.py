@@ -51,3 +51,12 @@ def test_the_hook_loads_nothing_of_the_daemon() -> None:
     assert not {f"monitor.{name}" for name in OURS} & found
     assert "monitor.adapters" not in found
     assert not found & FRAMEWORKS
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
+def test_a_preflight_loads_nothing_of_ours_but_itself() -> None:
+    found = loaded("import monitor; monitor.preflight")
+    ours = {name for name in found if name.startswith("monitor.")}
+    assert "monitor.experiments" in ours
+    assert {name for name in ours if not name.startswith("monitor.experiments")} == set()
+    assert not found & (DAEMON | FRAMEWORKS)

@@ -37,6 +37,9 @@ class Divergence:
     Stays quiet: spikes however high; warm-up bumps and restarts; discriminators that lose what
     they gained within their noise; value losses that grow with the returns; a huge first step.
     Misses: a rise within six times the noise, such as that of a very noisy loss.
+
+    Source: our reasoning. The defaults were chosen on synthetic curves and real trainings and are
+    judged on others (``make score``).
     """
 
     share: float = field(

@@ -32,6 +32,8 @@ class ExplodingGradient:
 
     Stays quiet: spikes that recover; infinite norms of skipped fp16 steps; norms that are large
     but always were; a rise while the loss falls (a long initial plateau that breaks).
+
+    Source: our reasoning; the remedy, clipping, is that of Pascanu et al., ICML 2013.
     """
 
     factor: float = field(

@@ -29,6 +29,9 @@ class NonFinite:
 
     Stays quiet: huge finite values; infinite gradient norms, if it is pointed at the loss only:
     skipped fp16 steps make those.
+
+    Source: the article behind the rules, whose network was NaN at the second iteration once its
+    batch norm was out; where the start ends is our reasoning.
     """
 
     where: Literal["any", "start", "later"] = field(

@@ -43,6 +43,10 @@ class Oscillation:
     Stays quiet: minibatch noise without order in time, of any size and tail; fine-tuning about a
     level; spikes that recover; cyclic rates (they swing by less than was gained and do not
     pass the start); adversaries and games that wander; a catapult that then learns.
+
+    Source: the article behind the rules (a wild loss: lower the learning rate); Cohen et al.,
+    ICLR 2021, for the edge of stability; Lewkowycz et al., 2020, for the catapult; the four cases
+    are our reasoning.
     """
 
     alternation: float = field(

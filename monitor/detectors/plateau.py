@@ -35,6 +35,9 @@ class Plateau:
     2 % of the start, for positive losses; a loss that never improved (three times its noise);
     slow improvement beyond chance; a plateau without noise, such as the one at ln 10 before a
     classifier takes off.
+
+    Source: the article behind the rules: mostly no decay with Adam, but one sudden drop a short
+    while before the end. What counts as flat is our reasoning.
     """
 
     flat: float = field(

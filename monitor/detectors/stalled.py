@@ -30,6 +30,8 @@ class Stalled:
 
     Stays quiet: checkpoints, evaluations and compilation; runs that said that they ended;
     old runs; a writer whose clock is ahead of ours.
+
+    Source: our reasoning.
     """
 
     minimum: float = field(

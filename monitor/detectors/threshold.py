@@ -31,6 +31,8 @@ class Threshold:
 
     Stays quiet: NaN, which ``nonfinite`` is for; values on the bound; single values beyond it,
     if the rule has a ``for``.
+
+    Source: alerting rules of Prometheus.
     """
 
     above: float | None = field(

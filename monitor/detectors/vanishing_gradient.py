@@ -41,6 +41,10 @@ class VanishingGradient:
 
     Stays quiet: frozen layers (no gradient, or exactly zero); a converged run, whose gradients
     are all small; a large gradient in the last layer alone; embeddings and first convolutions.
+
+    Source: the article behind the rules (ReLU passes gradients, sigmoid in a deep net does not);
+    Glorot and Bengio, AISTATS 2010; AUTOTRAINER (Zhang et al., ICSE 2021); the line through
+    neighbourhoods is our reasoning.
     """
 
     fall: float = field(

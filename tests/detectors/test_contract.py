@@ -45,7 +45,7 @@ def test_is_a_frozen_documented_dataclass_of_parameters(name: str) -> None:
     assert detector == default(name)
     assert pickle.loads(pickle.dumps(detector)) == detector
     doc = kind.__doc__ or ""
-    for word in ("Sees", "Defaults:", "Stays quiet"):
+    for word in ("Sees", "Defaults:", "Stays quiet:", "Source:"):
         assert word in doc, f"the docstring says nothing of {word}"
     assert isinstance(vars(kind)["default_match"], dict)
     for parameter in dataclasses.fields(kind):

@@ -16,7 +16,7 @@ from tests.rules.fakes import FAKES
 
 def test_the_shipped_schema_is_the_generated_one() -> None:
     shipped = (default_path().parent / "rules.schema.json").read_text()
-    again = "run: monitor rules schema > rules.schema.json"
+    again = "run: make docs"
     assert shipped == json.dumps(json_schema(), indent=2) + "\n", again
 
 

@@ -54,6 +54,8 @@ class Expression:
 
     Stays quiet: while anything that decides is unknown; when the condition is true for a moment
     only, if the rule has a ``for``.
+
+    Source: the expressions of Prometheus, with windows of steps in the place of time.
     """
 
     expr: str = field(
