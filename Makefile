@@ -7,7 +7,7 @@ BENCH := $(VENV)/.bench
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format bench bench-reader bench-latency bench-runs bench-hook \
-	bench-expression fuzz score clean
+	bench-expression fuzz score zoo clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ fuzz: $(INSTALLED)  ## damaged event files: FILES of them, by JOBS processes
 
 score: $(INSTALLED)  ## recall and false alarms of every detector over the scenarios
 	$(BIN)/python -m tests.detectors.score
+
+zoo: $(INSTALLED)  ## some hundred small real trainings, healthy and sick, and how often the monitor is right
+	$(BIN)/python -m tests.zoo
 
 clean:  ## remove what make made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
