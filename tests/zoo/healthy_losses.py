@@ -84,11 +84,11 @@ def converged_tail(script: Script) -> None:
 
 @healthy(hook=False)
 def plateau_that_breaks(script: Script) -> None:
-    """Parity of four bits: nothing at all for a third of the run, then everything at once."""
+    """Parity of five bits: nothing at all for some hundred steps, then everything at once."""
     rng = script.generator()
-    bits = rng.integers(0, 2, size=(2048, 12))
-    x, y = tensor(bits * 2.0 - 1), torch.from_numpy(bits[:, :4].sum(axis=1) % 2)
-    model = mlp(12, 64, 2)
+    bits = rng.integers(0, 2, size=(4096, 16))
+    x, y = tensor(bits * 2.0 - 1), torch.from_numpy(bits[:, :5].sum(axis=1) % 2)
+    model = mlp(16, 64, 2)
     fit(script, Plan(model, torch.optim.Adam(model.parameters(), 2e-3),
         batches(64, x, y, seed=script.seed), cross_entropy, steps=2000))  # fmt: skip
 

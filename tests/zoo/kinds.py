@@ -21,14 +21,14 @@ FILES = (
     "healthy_losses",
     "healthy_loops",
     "healthy_networks",
-    #     "faulty_numbers",
-    #     "faulty_loss",
-    #     "faulty_progress",
-    #     "faulty_signal",
-    #     "faulty_updates",
-    #     "faulty_clock",
-    #     "faulty_ranks",
-    #     "case_study",
+    "faulty_numbers",
+    "faulty_loss",
+    "faulty_progress",
+    "faulty_signal",
+    "faulty_updates",
+    "faulty_clock",
+    "faulty_ranks",
+    "case_study",
 )
 
 SEVERITIES = ("info", "warning", "critical")
