@@ -7,7 +7,7 @@ BENCH := $(VENV)/.bench
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format bench bench-reader bench-latency bench-runs bench-hook \
-	bench-expression bench-scrape fuzz score docs clean
+	bench-expression bench-scrape fuzz score zoo docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ fuzz: $(INSTALLED)  ## damaged event files: FILES of them, by JOBS processes
 
 score: $(INSTALLED)  ## recall and false alarms of every detector over the scenarios
 	$(BIN)/python -m tests.detectors.score
+
+zoo: $(INSTALLED)  ## some hundred small real trainings, healthy and sick, and how often the monitor is right
+	$(BIN)/python -m tests.zoo
 
 docs: $(INSTALLED)  ## rewrite what is made from the code: pages of detectors and metrics, the schema
 	$(BIN)/python -m tests.pages

@@ -25,7 +25,8 @@ READ_BYTES = 2 << 20
 def processes(sizes: Mapping[str, int], share: float) -> int:
     """How many processes are worth while for runs of these ``sizes`` in bytes.
 
-    At most ``share`` of the cores that this process may use, its container's limit included.
+    At most ``share`` of the cores of joblib's backend: those that this process may use, its
+    container's limit included, or those of the cluster that somebody has set.
     """
     total = sum(sizes.values())
     if total < LEAST_BYTES or len(sizes) < 2:
@@ -34,7 +35,7 @@ def processes(sizes: Mapping[str, int], share: float) -> int:
 
     # One run is read by one process: its files depend on each other.
     spread = -(-total // max(PART_BYTES, *sizes.values()))
-    return max(1, min(int(share * joblib.cpu_count()), len(sizes), spread))
+    return max(1, min(int(share * joblib.effective_n_jobs(-1)), len(sizes), spread))
 
 
 def parts(sizes: Mapping[str, int], jobs: int) -> list[list[str]]:
@@ -66,13 +67,16 @@ def read_parts(
     """Each part read to its end, as they are done."""
     import joblib
     from joblib.externals.loky import get_reusable_executor
+    from joblib.parallel import BACKENDS, get_active_backend
 
+    ours = isinstance(get_active_backend()[0], BACKENDS["loky"])
     work = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
     try:
         yield from work(joblib.delayed(_read_part)(part, rules, final, nice) for part in some)
     finally:
-        # Processes that wait for more to do keep their memory.
-        get_reusable_executor(max_workers=jobs).shutdown(kill_workers=True)
+        # Processes that wait for more to do keep their memory. A cluster is not ours to end.
+        if ours:
+            get_reusable_executor(max_workers=jobs).shutdown(kill_workers=True)
 
 
 def _read_part(dirs: LogDirs, rules: RuleSet, final: bool, nice: int) -> tuple[LogDirs, Engine]:

@@ -27,6 +27,10 @@ from monitor.views import RunView
 COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "bold red"}
 RUNS_SHOWN = 30
 LINES_PER_ALERT = 8
+MANY_RUNS = 5
+"""From so many runs on, a table sums up what fired."""
+WHERE_SHOWN = 3
+"""Runs that the table names for each rule."""
 REFRESH_PER_SECOND = 4
 
 
@@ -164,9 +168,48 @@ def alert_text(alert: Alert) -> Text:
     return text
 
 
+def rule_table(alerts: Sequence[Alert], runs: int) -> Table:
+    """Which rules fired how often and where, over an archive of ``runs`` runs."""
+    table = Table(expand=True)
+    table.add_column("alert", no_wrap=True)
+    table.add_column("severity", no_wrap=True)
+    table.add_column("runs", justify="right", no_wrap=True)
+    table.add_column("of all", justify="right", no_wrap=True)
+    table.add_column("times", justify="right", no_wrap=True)
+    table.add_column("at step", justify="right", no_wrap=True)
+    table.add_column("where", ratio=1)
+    by_rule: dict[str, list[Alert]] = {}
+    for alert in alerts:
+        by_rule.setdefault(alert.rule.alert, []).append(alert)
+    for name, fired in sorted(by_rule.items(), key=lambda item: -_count_runs(item[1])):
+        rule, steps = fired[0].rule, sorted(alert.fired.step for alert in fired)
+        where = list(dict.fromkeys(alert.run for alert in fired))
+        more = f" and {len(where) - WHERE_SHOWN} more" if len(where) > WHERE_SHOWN else ""
+        colour = COLOURS[rule.severity]
+        table.add_row(
+            Text(name, style=colour),
+            Text(rule.severity.label, style=colour),
+            str(len(where)),
+            f"{100 * len(where) / runs:.0f} %",
+            str(len(fired)),
+            f"{steps[0]}" if steps[0] == steps[-1] else f"{steps[0]} to {steps[-1]}",
+            Text(", ".join(where[:WHERE_SHOWN]) + more),
+        )
+    return table
+
+
+def _count_runs(alerts: Sequence[Alert]) -> int:
+    return len({alert.run for alert in alerts})
+
+
 def print_alerts(console: Console, alerts: Sequence[Alert], runs: int) -> None:
-    """The outcome of ``monitor check`` for people; plain text where there is no terminal."""
+    """The outcome of ``monitor check`` for people; plain text where there is no terminal.
+
+    Of many runs, a table at the end says which rules fired how often and where.
+    """
     for alert in alerts:
         console.print(alert_text(alert), soft_wrap=not console.is_terminal)
+    if alerts and runs >= MANY_RUNS:
+        console.print(rule_table(alerts, runs))
     firing = sum(alert.active for alert in alerts)
     console.print(Text(f"{runs} runs read; {len(alerts)} alerts, {firing} of them still firing."))

@@ -42,7 +42,7 @@ def test_one_process_is_enough(sizes: dict[str, int], share: float) -> None:
 
 def test_no_more_processes_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     joblib = pytest.importorskip("joblib")
-    monkeypatch.setattr(joblib, "cpu_count", lambda: 8)
+    monkeypatch.setattr(joblib, "effective_n_jobs", lambda jobs: 8)
     many = {str(i): 1 << 30 for i in range(100)}
     assert parallel.processes(many, 1.0) == 8
     assert parallel.processes(many, 0.5) == 4
@@ -54,7 +54,11 @@ def test_no_more_processes_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     import joblib
 
-    monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
+    monkeypatch.setattr(joblib, "effective_n_jobs", lambda jobs: 2)
+    small_parts(monkeypatch)
+
+
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "LEAST_BYTES", 1)
     monkeypatch.setattr(parallel, "PART_BYTES", 1000)
 
@@ -75,6 +79,33 @@ def test_the_same_alerts_counts_and_views(tmp_path: Path) -> None:
     assert together.dirs.stats == alone.dirs.stats
     assert together.views.keys() == alone.views.keys()
     assert len(heard) > 1
+
+
+@pytest.mark.filterwarnings("ignore")  # of Dask's own, some of them in its threads
+def test_a_dask_cluster_reads_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed")
+    joblib = pytest.importorskip("joblib")
+    small_parts(monkeypatch)
+    for i in range(6):
+        write_run(tmp_path / f"sick{i}", {"loss": nan_at(40 + i)})
+        write_run(tmp_path / f"well{i}", {"loss": falling()})
+    alone, far = (Follower([tmp_path], load(None)) for _ in range(2))
+    alone.catch_up(final=True)
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        with joblib.parallel_config(backend="dask"):
+            far.catch_up(final=True, share=1.0)
+        done = client.run(lambda dask_worker: dask_worker.state.transition_counter)
+    said = [document(alert) for alert in alone.alerts()]
+    assert len(said) == 6
+    assert [document(alert) for alert in far.alerts()] == said
+    assert far.dirs.stats == alone.dirs.stats
+    assert len(done) == 2
+    assert all(done.values()), "both workers were given something to do"
 
 
 @pytest.mark.usefixtures("two_cores")

@@ -10,6 +10,7 @@ from rich.console import Console
 from monitor.engine import Engine
 from monitor.rules import Severity
 from monitor.terminal import (
+    MANY_RUNS,
     RUNS_SHOWN,
     LiveScreen,
     age_text,
@@ -83,3 +84,22 @@ def test_the_live_screen_shows_progress_and_then_the_runs() -> None:
     text = console.file.getvalue()
     assert "title" in text
     assert "sick" in text
+
+
+def test_an_archive_is_summed_up_by_rule() -> None:
+    sick = [view(f"run{i}", 1.0) for i in range(5)]
+    alerts = [alert for one in sick for alert in one.alerts]
+    console = Console(file=io.StringIO(), width=120)
+    print_alerts(console, alerts, runs=20)
+    assert isinstance(console.file, io.StringIO)
+    (line,) = (row for row in console.file.getvalue().splitlines() if "25 %" in row)
+    assert [cell.strip() for cell in line.strip("│").split("│")] == [
+        "Sick", "critical", "5", "25 %", "5", "0", "run0, run1, run2 and 2 more",
+    ]  # fmt: skip
+
+
+def test_few_runs_need_no_summary() -> None:
+    console = Console(file=io.StringIO(), width=120)
+    print_alerts(console, view("run", 1.0).alerts, runs=MANY_RUNS - 1)
+    assert isinstance(console.file, io.StringIO)
+    assert "of all" not in console.file.getvalue()
