@@ -77,7 +77,7 @@ class VanishingGradient:
     def __call__(self, window: Window) -> Verdicts:
         """BAD where all of the last samples show the fall, OK where the last one does not."""
         health = np.full(window.new, Health.UNKNOWN, np.int8)
-        columns = weights(window.layers) if window.layers is not None else _NO_COLUMNS
+        columns = weights(window.layers) if window.layers is not None else NO_COLUMNS
         if len(columns[0]) < self.layers or not window.new:
             return Verdicts(health)
         decades, tau, known = slopes(scales(window, columns), self.layers)
@@ -121,7 +121,7 @@ class VanishingGradient:
 
 
 Columns = tuple[NDArray[np.intp], Floats]
-_NO_COLUMNS: Columns = (np.empty(0, np.intp), np.empty(0))
+NO_COLUMNS: Columns = (np.empty(0, np.intp), np.empty(0))
 
 
 @lru_cache(maxsize=64)

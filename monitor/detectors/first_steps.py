@@ -1,0 +1,54 @@
+"""What the detectors of initialisation and activations share: first steps, runs, kinds."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.points import Health, Window
+
+
+def early(window: Window, within: int) -> NDArray[np.bool_]:
+    """[T]: points among the first ``within`` steps of a run, not of one that was resumed."""
+    since: NDArray[np.bool_] = window.steps - window.first_step < within
+    return since & (window.first_step < within)
+
+
+def in_a_row(
+    window: Window,
+    sick: NDArray[np.bool_],
+    known: NDArray[np.bool_],
+    samples: int,
+    judged: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int8]:
+    """Verdicts [new]: BAD where ``samples`` points up to this one are all ``sick``.
+
+    ``sick`` and ``known`` are [T]. A known point that is not sick is OK, a sick one that is too
+    early to call is UNKNOWN. Where ``judged`` [T] is false nothing can turn bad: BAD is UNKNOWN.
+    """
+    begin = len(sick) - window.new
+    padded = np.concatenate((np.zeros(samples - 1, np.bool_), sick))
+    bad = np.lib.stride_tricks.sliding_window_view(padded, samples).min(axis=1)[begin:]
+    if judged is not None:
+        bad &= judged[begin:]
+    health = np.full(window.new, Health.UNKNOWN, np.int8)
+    health[(known & ~sick)[begin:]] = Health.OK
+    health[bad] = Health.BAD
+    return health
+
+
+def lasting(sick: NDArray[np.bool_], samples: int) -> NDArray[np.bool_]:
+    """[T, N]: where a layer is ``sick`` [T, N] now and in the ``samples - 1`` points before."""
+    padded = np.concatenate((np.zeros((samples - 1, sick.shape[1]), np.bool_), sick))
+    seen = np.lib.stride_tricks.sliding_window_view(padded, samples, 0)
+    return np.asarray(seen.min(axis=-1), np.bool_)
+
+
+def weighted(kind: str) -> bool:
+    """Whether modules of this kind multiply by a matrix: linear and convolution layers."""
+    return "linear" in kind.lower() or "conv" in kind.lower()
+
+
+def normalising(kind: str) -> bool:
+    """Whether modules of this kind normalise: BatchNorm2d, LayerNorm, RMSNorm, ..."""
+    return "norm" in kind.lower()
