@@ -1,4 +1,4 @@
-"""Signals or gradients whose scale grows or shrinks from layer to layer in the first steps."""
+"""Signals or gradients whose scale grows or shrinks from layer to layer at the start."""
 
 from __future__ import annotations
 
@@ -11,43 +11,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.detectors import vanishing_gradient as gradients
-from monitor.detectors.first_steps import early, in_a_row, weighted
-from monitor.detectors.robust import check, fold, median, number
+from monitor.detectors.first_steps import of_the_first, weighted
+from monitor.detectors.robust import check, fold, number
 from monitor.points import Evidence, Floats, Health, Layers, Verdicts, Window
 
 
 @dataclass(frozen=True)
 class BadInit:
-    """In the first steps, the signal's or the gradient's scale is a geometric series over depth.
+    """At the start, the signal's or the gradient's scale is a geometric series over depth.
 
     Sees ``act_rms`` (the root mean square of each module's output), or ``grad_norm`` if the
     rule's match says so, in depth order. Of modules, those with weights count (linear and
     convolution layers), before normalisation and activation; of parameters, weights, at the root
     mean square of the gradient's elements. As in ``vanishing_gradient`` they are put into up to
     six neighbourhoods with a median each, and a line is laid through the logarithms (Theil and
-    Sen). Bad where, in ``samples`` sampled steps in a row, all within the run's first
-    ``within``, the line rises or falls by ``change`` from the first layer to the last, and
-    ``order`` of the pairs of neighbourhoods are in that order (Kendall's tau).
+    Sen). Bad where, in the run's first sampled step, which shows the initial weights, the line
+    rises or falls by ``change`` from the first layer to the last, and ``order`` of the pairs of
+    neighbourhoods are in that order (Kendall's tau). It is told at the second sampled step.
 
     Each layer multiplies the variance by fan_in * Var(w), halved by a ReLU: variance-scaling
     initialisation (Glorot and Bengio 2010; He et al. 2015) makes that 1, and any other number
     is raised to the power of the depth.
 
     Defaults: ``change`` 100: torch's own initialisation lets the signal of a ReLU net fall by
-    0.41 a layer, until its biases hold it at 1 / sqrt(3 fan_in): at most a factor of 60 for
-    layers of up to 1,000 inputs, and trainable. Normals of width 1 reach 100 in three layers of
-    64. Gradients are only about a tenth as regular: the rule for them takes 1000. ``order``
-    0.8: one neighbourhood of six may stand out, such as a last layer that is scaled down on
-    purpose. ``samples`` 3 of the first ``within`` 20 steps: the first batch says it all, the
-    others only that it was no odd one. ``layers`` 4: three make no series. After the first steps
-    it says nothing more, but that all is well again.
+    0.41 a layer, until its biases hold it at 1 / sqrt(3 fan_in): a factor of about 30 for layers of
+    up to 1,000 inputs, and trainable. Normals of width 1 reach 100 in three layers of 64.
+    Gradients have no such floor: eight or ten layers of torch's own come to 1,000 and more, which
+    Adam makes up for, so that the rule for them takes 10,000. ``order`` 0.8: one neighbourhood of
+    six may stand out, such as a last layer that is scaled down on purpose. ``within`` 20: of a run
+    that begins later the initial weights were not seen. ``layers`` 4: three make no series.
 
     Stays quiet: nets with normalisation, whose signal starts anew at each (but see
     ``bad_init_hidden_by_norm``); residual nets and transformers, whose branches stand beside each
-    other; autoencoders, whose widths vary; a run that was resumed (its first step is beyond
-    ``within``). Gradients that fall through sigmoid or tanh layers are left to
-    ``vanishing_gradient``. Misses: weights so small that biases make up the signal, which only
-    the gradients tell.
+    other; autoencoders, whose widths vary; resumed runs; what the first updates blow up. Gradients
+    that fall through sigmoid or tanh layers are left to ``vanishing_gradient``. Misses: weights so
+    small that biases make up the signal, which only the gradients tell.
     """
 
     change: float = field(
@@ -58,11 +56,8 @@ class BadInit:
         default=0.8,
         metadata={"unit": "ratio", "doc": "how monotone the change must be: Kendall's tau"},
     )
-    samples: int = field(
-        default=3, metadata={"unit": "points", "doc": "sampled steps in a row that must show it"}
-    )
     within: int = field(
-        default=20, metadata={"unit": "steps", "doc": "the first steps, which alone count"}
+        default=20, metadata={"unit": "steps", "doc": "a run that begins later was resumed"}
     )
     layers: int = field(
         default=4, metadata={"unit": "points", "doc": "layers with weights needed to judge"}
@@ -70,23 +65,18 @@ class BadInit:
 
     name: ClassVar[str] = "bad_init"
     layered: ClassVar[bool] = True
+    lookback: ClassVar[int] = 2
     context: ClassVar[tuple[str, ...]] = ()
     default_match: ClassVar[Mapping[str, str]] = {"stat": "act_rms"}
 
     def __post_init__(self) -> None:
         check("change", self.change > 1, "more than 1")
         check("order", 0 <= self.order <= 1, "between 0 and 1")
-        check("samples", self.samples >= 1, "at least 1 sampled step")
         check("within", self.within >= 1, "at least 1 step")
         check("layers", self.layers >= 3, "at least 3 layers")
 
-    @property
-    def lookback(self) -> int:
-        """As many sampled steps as must show it."""
-        return self.samples
-
     def __call__(self, window: Window) -> Verdicts:
-        """BAD in the first steps where all of the last samples show it; later OK or UNKNOWN."""
+        """BAD at the second sampled step if the first one showed it; later OK or UNKNOWN."""
         columns = counted(window.layers) if window.layers is not None else gradients.NO_COLUMNS
         if len(columns[0]) < self.layers or not window.new:
             return Verdicts(np.full(window.new, Health.UNKNOWN, np.int8))
@@ -94,14 +84,14 @@ class BadInit:
         sick = known & (np.abs(decades) >= np.log10(self.change)) & (np.abs(tau) >= self.order)
         if squashed(window.layers):
             sick &= decades < 0
-        return Verdicts(in_a_row(window, sick, known, self.samples, early(window, self.within)))
+        return Verdicts(of_the_first(window, sick, known, self.within))
 
     def explain(self, window: Window) -> Evidence:
         """The scale at both ends, and the factor from one layer to the next."""
         layers = window.layers
         assert layers is not None
         columns = counted(layers)
-        logs = median(gradients.scales(window, columns).T)
+        logs = gradients.scales(window, columns)[0]
         decades = float(gradients.slopes(logs[None], self.layers)[0][0])
         known = np.flatnonzero(np.isfinite(logs))
         names = [layers.names[columns[0][i]] for i in known]
@@ -115,7 +105,7 @@ class BadInit:
             f"the {what} {'grows' if grows else 'shrinks'} {fold(10.0 ** abs(decades))} over "
             f"{len(known)} layers, by {number(max(each, 1.0 / each))} from each to the next: RMS "
             f"{number(10.0 ** logs[first])} at {names[first]}, {number(10.0 ** logs[last])} at "
-            f"{names[last]} (steps {int(window.steps[0])} to {int(window.steps[-1])})"
+            f"{names[last]} (step {int(window.steps[0])})"
         )
         order = np.argsort(-logs if decades > 0 else logs)
         if what == "gradient":

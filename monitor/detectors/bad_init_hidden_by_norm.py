@@ -10,22 +10,23 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.detectors.first_steps import early, in_a_row, normalising, weighted
+from monitor.detectors.first_steps import normalising, of_the_first, weighted
 from monitor.detectors.robust import check, fold, median, number, quantile
 from monitor.points import Evidence, Floats, Health, Layers, Verdicts, Window
 
 
 @dataclass(frozen=True)
 class BadInitHiddenByNorm:
-    """In the first steps, layers blow their input up (or crush it), and norms repair it each time.
+    """At the start, layers blow their input up (or crush it), and norms repair it each time.
 
     Sees ``act_rms``, the root mean square of each module's output. Layers with weights (linear,
     convolution) right behind which a normalisation runs get an input of about 1 from the
     normalisation before them, so that their output's scale is the factor by which they multiply.
-    Bad where, in ``samples`` sampled steps in a row, all within the run's first ``within``, three
-    quarters of these factors are at least ``grow`` and their product is at least ``total``; or
-    three quarters are at most ``shrink``, which only counts before batch, group and instance
-    norms. The product is what the signal's scale would become without the normalisation.
+    Bad where, in the run's first sampled step, which shows the initial weights, three quarters of
+    these factors are at least ``grow`` and their product is at least ``total``; or three quarters
+    are at most ``shrink``, which only counts before batch, group and instance norms. The product
+    is what the signal's scale would become without the normalisation. It is told at the second
+    sampled step.
 
     The normalisation makes the loss blind to the weights' scale, but not the optimizer: weights
     that are k times too large learn k**2 times too slowly with SGD, k times with Adam (van
@@ -36,8 +37,8 @@ class BadInitHiddenByNorm:
     deep residual net brings every other layer to 2 or 3, hence three quarters of them; normals of
     width 1 give sqrt(fan_in / 2): 5.7 for 64 inputs, 17 for a 3x3 convolution of 64 channels.
     ``total`` 100, or nothing would explode. ``shrink`` 0.03: the normals of width 0.02 of GANs
-    give 0.08 and more; 0.001 gives 0.02 and less. ``samples`` 3 of the first ``within`` 20
-    steps, ``layers`` 3.
+    give 0.08 and more; 0.001 gives 0.02 and less. ``within`` 20: of a run that begins later the
+    initial weights were not seen. ``layers`` 3.
 
     Stays quiet: torch's own, He, Glorot and GAN initialisations before any norm; residual nets,
     with branches that start from zero, too; pre-norm transformers, whose normalisations look at the
@@ -54,11 +55,8 @@ class BadInitHiddenByNorm:
     total: float = field(
         default=100.0, metadata={"unit": "ratio", "doc": "growth over all layers but for the norms"}
     )  # fmt: skip
-    samples: int = field(
-        default=3, metadata={"unit": "points", "doc": "sampled steps in a row that must show it"}
-    )
     within: int = field(
-        default=20, metadata={"unit": "steps", "doc": "the first steps, which alone count"}
+        default=20, metadata={"unit": "steps", "doc": "a run that begins later was resumed"}
     )
     layers: int = field(
         default=3, metadata={"unit": "points", "doc": "layers before a norm needed to judge"}
@@ -66,6 +64,7 @@ class BadInitHiddenByNorm:
 
     name: ClassVar[str] = "bad_init_hidden_by_norm"
     layered: ClassVar[bool] = True
+    lookback: ClassVar[int] = 2
     context: ClassVar[tuple[str, ...]] = ()
     default_match: ClassVar[Mapping[str, str]] = {"stat": "act_rms"}
 
@@ -73,17 +72,11 @@ class BadInitHiddenByNorm:
         check("grow", self.grow > 1, "more than 1")
         check("shrink", 0 < self.shrink < 1, "between 0 and 1")
         check("total", self.total > 1, "more than 1")
-        check("samples", self.samples >= 1, "at least 1 sampled step")
         check("within", self.within >= 1, "at least 1 step")
         check("layers", self.layers >= 2, "at least 2 layers")
 
-    @property
-    def lookback(self) -> int:
-        """As many sampled steps as must show it."""
-        return self.samples
-
     def __call__(self, window: Window) -> Verdicts:
-        """BAD in the first steps where all of the last samples show it; later OK or UNKNOWN."""
+        """BAD at the second sampled step if the first one showed it; later OK or UNKNOWN."""
         columns, batch = before_norms(window.layers) if window.layers is not None else _NONE
         if len(columns) < self.layers or not window.new:
             return Verdicts(np.full(window.new, Health.UNKNOWN, np.int8))
@@ -98,14 +91,14 @@ class BadInitHiddenByNorm:
             enough = np.isfinite(few).sum(axis=1) >= self.layers
             crushed = enough & (quantile(few, 0.75) <= np.log10(self.shrink))
         sick = known & (grown | crushed)
-        return Verdicts(in_a_row(window, sick, known, self.samples, early(window, self.within)))
+        return Verdicts(of_the_first(window, sick, known, self.within))
 
     def explain(self, window: Window) -> Evidence:
         """The scales before the norms and what they would come to."""
         layers = window.layers
         assert layers is not None
         columns, batch = before_norms(layers)
-        logs = median(factors(window, columns).T)
+        logs = factors(window, columns)[0]
         grown = float(quantile(logs, 0.25)) >= np.log10(self.grow)
         counts = np.isfinite(logs) & (grown | batch)
         columns, logs = columns[counts], logs[counts]
@@ -116,8 +109,8 @@ class BadInitHiddenByNorm:
             f"the outputs of {len(names)} layers before their normalisation have RMS "
             f"{number(10.0 ** float(logs.min()))} to {number(10.0 ** float(logs.max()))} (median "
             f"{number(10.0 ** float(median(logs)))}) where about 1 is expected, most "
-            f"{'' if grown else 'small '}at {names[order[0]]} (steps {int(window.steps[0])} to "
-            f"{int(window.steps[-1])}); without the normalisation the signal would "
+            f"{'' if grown else 'small '}at {names[order[0]]} (step {int(window.steps[0])}); "
+            f"without the normalisation the signal would "
             f"{'grow' if grown else 'shrink'} {fold(10.0 ** abs(total))} over these layers"
         )
         return Evidence(

@@ -14,23 +14,36 @@ def early(window: Window, within: int) -> NDArray[np.bool_]:
     return since & (window.first_step < within)
 
 
+def of_the_first(
+    window: Window, sick: NDArray[np.bool_], known: NDArray[np.bool_], within: int
+) -> NDArray[np.int8]:
+    """Verdicts [new] on the run's first sampled step, told at the second.
+
+    ``sick`` and ``known`` are [T]. One step later, so that what explains it, such as inputs out of
+    range, has been seen by then. Later points can only say that all is well again (OK) or that it
+    still is as it was (UNKNOWN). Nothing is bad in a run whose first step is not below ``within``:
+    it was resumed.
+    """
+    begin = len(sick) - window.new
+    health = np.full(window.new, Health.UNKNOWN, np.int8)
+    health[(known & ~sick)[begin:]] = Health.OK
+    second = 1 - window.index
+    if begin <= second < len(sick) and sick[second - 1] and window.first_step < within:
+        health[second - begin] = Health.BAD
+    return health
+
+
 def in_a_row(
-    window: Window,
-    sick: NDArray[np.bool_],
-    known: NDArray[np.bool_],
-    samples: int,
-    judged: NDArray[np.bool_] | None = None,
+    window: Window, sick: NDArray[np.bool_], known: NDArray[np.bool_], samples: int
 ) -> NDArray[np.int8]:
     """Verdicts [new]: BAD where ``samples`` points up to this one are all ``sick``.
 
     ``sick`` and ``known`` are [T]. A known point that is not sick is OK, a sick one that is too
-    early to call is UNKNOWN. Where ``judged`` [T] is false nothing can turn bad: BAD is UNKNOWN.
+    early to call is UNKNOWN.
     """
     begin = len(sick) - window.new
     padded = np.concatenate((np.zeros(samples - 1, np.bool_), sick))
     bad = np.lib.stride_tricks.sliding_window_view(padded, samples).min(axis=1)[begin:]
-    if judged is not None:
-        bad &= judged[begin:]
     health = np.full(window.new, Health.UNKNOWN, np.int8)
     health[(known & ~sick)[begin:]] = Health.OK
     health[bad] = Health.BAD

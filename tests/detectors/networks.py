@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ Data = Callable[[torch.Generator], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Setup:
-    """A training: every call of ``model`` and ``data`` follows the seed set before it."""
+    """A training; ``model`` is made after a seed is set, ``data`` with a generator of its own."""
 
     model: Model
     data: Data
@@ -25,10 +25,6 @@ class Setup:
     lr: float = 1e-3
     sgd: bool = False
     batch: int = 64
-    decay: float = 0.0
-    parts: Callable[[nn.Module], list[nn.Parameter]] = field(
-        default=lambda model: [p for p in model.parameters() if p.requires_grad]
-    )
 
 
 # --- data: 1,024 samples ------------------------------------------------------------------
@@ -310,6 +306,32 @@ def dcgan_generator() -> nn.Sequential:
     return normal(0.02)(model)
 
 
+class Pair(nn.Module):
+    """A generator and the discriminator that looks at its pictures, as one network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator, self.discriminator = dcgan_generator(), dcgan_discriminator()
+
+    def forward(self, x: Tensor) -> Tensor:
+        pictures = self.generator(x).view(-1, 1, 16, 16)
+        result: Tensor = self.discriminator(pictures)
+        return result
+
+
+class Sparse(nn.Module):
+    """A sparse autoencoder: of 1,024 units only a few speak, others for each input."""
+
+    def __init__(self, width: int = 1024) -> None:
+        super().__init__()
+        self.encode, self.act, self.decode = nn.Linear(256, width), nn.ReLU(), nn.Linear(width, 256)
+        nn.init.constant_(self.encode.bias, -1.2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.decode(self.act(self.encode(x)))
+        return result
+
+
 def noise(g: torch.Generator) -> tuple[Tensor, Tensor]:
     """What a generator starts from, and what it is to learn here: dark pictures in [-1, 1]."""
     x, _ = images(g)
@@ -359,13 +381,3 @@ def frozen(model: nn.Sequential, upto: int) -> nn.Sequential:
     """All but the last layers do not learn."""
     model[:upto].requires_grad_(False)
     return model
-
-
-# --- trainings ----------------------------------------------------------------------------
-
-
-def batches(x: Tensor, y: Tensor, size: int, g: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    while True:
-        for chosen in torch.randperm(len(x), generator=g).split(size):
-            if len(chosen) == size:
-                yield x[chosen], y[chosen]
