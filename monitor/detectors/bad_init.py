@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.detectors import vanishing_gradient as gradients
-from monitor.detectors.first_steps import of_the_first, weighted
+from monitor.detectors.first_steps import LOOKED_AT, of_the_first, weighted
 from monitor.detectors.robust import check, fold, number
 from monitor.points import Evidence, Floats, Health, Layers, Verdicts, Window
 
@@ -39,7 +39,8 @@ class BadInit:
     Gradients have no such floor: eight or ten layers of torch's own come to 1,000 and more, which
     Adam makes up for, so that the rule for them takes 10,000. ``order`` 0.8: one neighbourhood of
     six may stand out, such as a last layer that is scaled down on purpose. ``within`` 20: of a run
-    that begins later the initial weights were not seen. ``layers`` 4: three make no series.
+    that begins later the initial weights were not seen. ``layers`` 4: three make no series. It is
+    looked for 200 sampled steps whether training heals it.
 
     Stays quiet: nets with normalisation, whose signal starts anew at each (but see
     ``bad_init_hidden_by_norm``); residual nets and transformers, whose branches stand beside each
@@ -78,7 +79,8 @@ class BadInit:
     def __call__(self, window: Window) -> Verdicts:
         """BAD at the second sampled step if the first one showed it; later OK or UNKNOWN."""
         columns = counted(window.layers) if window.layers is not None else gradients.NO_COLUMNS
-        if len(columns[0]) < self.layers or not window.new:
+        past = window.index >= LOOKED_AT
+        if past or len(columns[0]) < self.layers or not window.new:
             return Verdicts(np.full(window.new, Health.UNKNOWN, np.int8))
         decades, tau, known = gradients.slopes(gradients.scales(window, columns), self.layers)
         sick = known & (np.abs(decades) >= np.log10(self.change)) & (np.abs(tau) >= self.order)

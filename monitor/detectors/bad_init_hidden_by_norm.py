@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.detectors.first_steps import normalising, of_the_first, weighted
+from monitor.detectors.first_steps import LOOKED_AT, normalising, of_the_first, weighted
 from monitor.detectors.robust import check, fold, median, number, quantile
 from monitor.points import Evidence, Floats, Health, Layers, Verdicts, Window
 
@@ -78,7 +78,8 @@ class BadInitHiddenByNorm:
     def __call__(self, window: Window) -> Verdicts:
         """BAD at the second sampled step if the first one showed it; later OK or UNKNOWN."""
         columns, batch = before_norms(window.layers) if window.layers is not None else _NONE
-        if len(columns) < self.layers or not window.new:
+        past = window.index >= LOOKED_AT
+        if past or len(columns) < self.layers or not window.new:
             return Verdicts(np.full(window.new, Health.UNKNOWN, np.int8))
         logs = factors(window, columns)
         known = np.isfinite(logs).sum(axis=1) >= self.layers

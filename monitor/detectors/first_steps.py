@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from monitor.points import Health, Window
 
+LOOKED_AT = 200
+"""Sampled steps for which it is looked whether a bad start has healed; then it stands."""
+
 
 def early(window: Window, within: int) -> NDArray[np.bool_]:
     """[T]: points among the first ``within`` steps of a run, not of one that was resumed."""
@@ -21,12 +24,13 @@ def of_the_first(
 
     ``sick`` and ``known`` are [T]. One step later, so that what explains it, such as inputs out of
     range, has been seen by then. Later points can only say that all is well again (OK) or that it
-    still is as it was (UNKNOWN). Nothing is bad in a run whose first step is not below ``within``:
-    it was resumed.
+    still is as it was (UNKNOWN), the latter of all beyond :data:`LOOKED_AT`. Nothing is bad in a
+    run whose first step is not below ``within``: it was resumed.
     """
     begin = len(sick) - window.new
     health = np.full(window.new, Health.UNKNOWN, np.int8)
-    health[(known & ~sick)[begin:]] = Health.OK
+    places = window.index + np.arange(len(sick))
+    health[(known & ~sick & (places < LOOKED_AT))[begin:]] = Health.OK
     second = 1 - window.index
     if begin <= second < len(sick) and sick[second - 1] and window.first_step < within:
         health[second - begin] = Health.BAD
@@ -42,19 +46,19 @@ def in_a_row(
     early to call is UNKNOWN.
     """
     begin = len(sick) - window.new
-    padded = np.concatenate((np.zeros(samples - 1, np.bool_), sick))
-    bad = np.lib.stride_tricks.sliding_window_view(padded, samples).min(axis=1)[begin:]
     health = np.full(window.new, Health.UNKNOWN, np.int8)
     health[(known & ~sick)[begin:]] = Health.OK
-    health[bad] = Health.BAD
+    health[lasting(sick, samples)[begin:]] = Health.BAD
     return health
 
 
 def lasting(sick: NDArray[np.bool_], samples: int) -> NDArray[np.bool_]:
-    """[T, N]: where a layer is ``sick`` [T, N] now and in the ``samples - 1`` points before."""
-    padded = np.concatenate((np.zeros((samples - 1, sick.shape[1]), np.bool_), sick))
-    seen = np.lib.stride_tricks.sliding_window_view(padded, samples, 0)
-    return np.asarray(seen.min(axis=-1), np.bool_)
+    """[T] or [T, N], as ``sick``: where it is true now and in the ``samples - 1`` points before."""
+    result: NDArray[np.bool_] = sick.copy()
+    for back in range(1, samples):
+        result[:back] = False
+        result[back:] &= sick[:-back]
+    return result
 
 
 def weighted(kind: str) -> bool:

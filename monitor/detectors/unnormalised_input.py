@@ -79,13 +79,15 @@ class UnnormalisedInput:
 
     def __call__(self, window: Window) -> Verdicts:
         """BAD where all of the last samples are far off, as far as is known."""
-        rms, absmax = measured(window)
-        # The mean and the magnitude of the very first point come with the second.
-        known = np.isfinite(rms) & (window.index + np.arange(len(rms)) > 0)
         with np.errstate(invalid="ignore", over="ignore"):
+            rms, absmax = measured(window)
             sick = (rms >= self.large) | (absmax <= self.small) & (absmax > 0)
             sick |= (absmax >= self.tail * rms) & (absmax >= self.tail)
-        return Verdicts(in_a_row(window, sick & np.isfinite(rms), known, self.samples))
+        known = np.isfinite(rms)
+        sick &= known
+        if window.index == 0:  # whose mean and magnitude come with the second point
+            known[:1] = False
+        return Verdicts(in_a_row(window, sick, known, self.samples))
 
     def explain(self, window: Window) -> Evidence:
         """Mean, standard deviation and greatest magnitude, and a C for tanh(x / C)."""
@@ -115,6 +117,5 @@ def measured(window: Window) -> tuple[Floats, Floats]:
     mean, absmax = window.context[MEAN], window.context[ABSMAX]
     if window.index == 0 and len(mean) > 1:
         mean, absmax = (np.concatenate((past[1:2], past[1:])) for past in (mean, absmax))
-    with np.errstate(over="ignore"):
-        rms: Floats = np.hypot(np.where(np.isfinite(mean), mean, 0.0), window.values)
+    rms: Floats = np.hypot(np.where(np.isfinite(mean), mean, 0.0), window.values)
     return rms, absmax

@@ -150,11 +150,10 @@ def slopes(logs: Floats, least: int) -> tuple[Floats, Floats, NDArray[np.bool_]]
     present = np.isfinite(logs)
     n = logs.shape[1]
     known = present.sum(axis=1) >= least
-    parts = np.array_split(np.arange(n), min(GROUPS, n))
-    levels = np.stack([median(logs[:, part]) for part in parts], axis=1)
-    centres = np.array([part.mean() for part in parts])
-    a, b = np.triu_indices(len(parts), 1)
-    rises = (levels[:, b] - levels[:, a]) / (centres[b] - centres[a])
+    members, (a, b), distance = neighbourhoods(n)
+    nobody = np.full((len(logs), 1), np.nan)
+    levels = median(np.concatenate((logs, nobody), axis=1)[:, members])
+    rises = (levels[:, b] - levels[:, a]) / distance
     # Layers without gradient have no part in it: from the first one that has to the last.
     span = n - 1 - present[:, ::-1].argmax(axis=1) - present.argmax(axis=1)
     decades = median(rises) * span
@@ -162,6 +161,22 @@ def slopes(logs: Floats, least: int) -> tuple[Floats, Floats, NDArray[np.bool_]]
     order = np.where(np.isfinite(rises), np.sign(rises), 0.0).sum(axis=1)
     tau = order / np.maximum(pairs, 1)
     return decades, tau, known & np.isfinite(decades)
+
+
+@lru_cache(maxsize=64)
+def neighbourhoods(
+    n: int,
+) -> tuple[NDArray[np.intp], tuple[NDArray[np.intp], NDArray[np.intp]], Floats]:
+    """Columns [groups, most] of each neighbourhood of n layers, n where it has fewer; all pairs of
+    neighbourhoods, and how many layers they are apart.
+    """
+    parts = np.array_split(np.arange(n), min(GROUPS, n))
+    members = np.full((len(parts), max(len(part) for part in parts)), n, np.intp)
+    for row, part in zip(members, parts, strict=True):
+        row[: len(part)] = part
+    centres = np.array([part.mean() for part in parts])
+    a, b = np.triu_indices(len(parts), 1)
+    return members, (a, b), centres[b] - centres[a]
 
 
 def squashing(layers: Layers, columns: list[int]) -> list[str]:
