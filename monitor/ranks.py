@@ -23,7 +23,7 @@ GRAD_NORM = "health/grad_norm"
 
 _ADDED_SQUARES = ("weight_norm", "grad_norm", "update_norm")
 _GREATEST = ("grad_absmax", "grad_nonfinite", "act_absmax", "act_nonfinite")
-_AVERAGED = ("act_mean", "act_zero_fraction", "act_saturated_fraction")
+_AVERAGED = ("act_mean", "act_zero_fraction", "act_saturated_fraction", "act_dead_fraction")
 
 _OF_PARAMETERS = tuple(LAYER_PREFIX + name for name in ("weight_", "grad_", "update_"))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from monitor.detectors.bad_init import BadInit
+from monitor.detectors.bad_init_hidden_by_norm import BadInitHiddenByNorm
 from monitor.detectors.base import (
     CurveDetector,
     Detector,
@@ -12,14 +14,17 @@ from monitor.detectors.base import (
     PulseDetector,
     WindowDetector,
 )
+from monitor.detectors.dead_units import DeadUnits
 from monitor.detectors.divergence import Divergence
 from monitor.detectors.exploding_gradient import ExplodingGradient
 from monitor.detectors.expression import Expression
 from monitor.detectors.nonfinite import NonFinite
 from monitor.detectors.oscillation import Oscillation
 from monitor.detectors.plateau import Plateau
+from monitor.detectors.saturated_units import SaturatedUnits
 from monitor.detectors.stalled import Stalled
 from monitor.detectors.threshold import Threshold
+from monitor.detectors.unnormalised_input import UnnormalisedInput
 from monitor.detectors.vanishing_gradient import VanishingGradient
 
 __all__ = [
@@ -39,6 +44,11 @@ _ALL: tuple[type, ...] = (
     Stalled,
     VanishingGradient,
     ExplodingGradient,
+    DeadUnits,
+    SaturatedUnits,
+    BadInit,
+    BadInitHiddenByNorm,
+    UnnormalisedInput,
     Threshold,
     Expression,
 )

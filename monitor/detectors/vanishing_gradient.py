@@ -81,7 +81,7 @@ class VanishingGradient:
     def __call__(self, window: Window) -> Verdicts:
         """BAD where all of the last samples show the fall, OK where the last one does not."""
         health = np.full(window.new, Health.UNKNOWN, np.int8)
-        columns = weights(window.layers) if window.layers is not None else _NO_COLUMNS
+        columns = weights(window.layers) if window.layers is not None else NO_COLUMNS
         if len(columns[0]) < self.layers or not window.new:
             return Verdicts(health)
         decades, tau, known = slopes(scales(window, columns), self.layers)
@@ -125,7 +125,7 @@ class VanishingGradient:
 
 
 Columns = tuple[NDArray[np.intp], Floats]
-_NO_COLUMNS: Columns = (np.empty(0, np.intp), np.empty(0))
+NO_COLUMNS: Columns = (np.empty(0, np.intp), np.empty(0))
 
 
 @lru_cache(maxsize=64)
@@ -154,11 +154,10 @@ def slopes(logs: Floats, least: int) -> tuple[Floats, Floats, NDArray[np.bool_]]
     present = np.isfinite(logs)
     n = logs.shape[1]
     known = present.sum(axis=1) >= least
-    parts = np.array_split(np.arange(n), min(GROUPS, n))
-    levels = np.stack([median(logs[:, part]) for part in parts], axis=1)
-    centres = np.array([part.mean() for part in parts])
-    a, b = np.triu_indices(len(parts), 1)
-    rises = (levels[:, b] - levels[:, a]) / (centres[b] - centres[a])
+    members, (a, b), distance = neighbourhoods(n)
+    nobody = np.full((len(logs), 1), np.nan)
+    levels = median(np.concatenate((logs, nobody), axis=1)[:, members])
+    rises = (levels[:, b] - levels[:, a]) / distance
     # Layers without gradient have no part in it: from the first one that has to the last.
     span = n - 1 - present[:, ::-1].argmax(axis=1) - present.argmax(axis=1)
     decades = median(rises) * span
@@ -166,6 +165,22 @@ def slopes(logs: Floats, least: int) -> tuple[Floats, Floats, NDArray[np.bool_]]
     order = np.where(np.isfinite(rises), np.sign(rises), 0.0).sum(axis=1)
     tau = order / np.maximum(pairs, 1)
     return decades, tau, known & np.isfinite(decades)
+
+
+@lru_cache(maxsize=64)
+def neighbourhoods(
+    n: int,
+) -> tuple[NDArray[np.intp], tuple[NDArray[np.intp], NDArray[np.intp]], Floats]:
+    """Columns [groups, most] of each neighbourhood of n layers, n where it has fewer; all pairs of
+    neighbourhoods, and how many layers they are apart.
+    """
+    parts = np.array_split(np.arange(n), min(GROUPS, n))
+    members = np.full((len(parts), max(len(part) for part in parts)), n, np.intp)
+    for row, part in zip(members, parts, strict=True):
+        row[: len(part)] = part
+    centres = np.array([part.mean() for part in parts])
+    a, b = np.triu_indices(len(parts), 1)
+    return members, (a, b), centres[b] - centres[a]
 
 
 def squashing(layers: Layers, columns: list[int]) -> list[str]:

@@ -39,6 +39,7 @@ MODULE_STATS = (
     "act_zero_fraction",
     "act_saturated_fraction",
     "act_count",
+    "act_dead_fraction",
 )
 """Columns of the table ``modules``: one row per module output."""
 

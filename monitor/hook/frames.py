@@ -56,6 +56,8 @@ def module_table(taken: Activations, rows: int, numbers: Numbers) -> Tensor:
     bounded = taken.saturated_rows
     fractions = numbers.take(len(bounded))
     table[bounded.tensor, MODULE_STATS.index("act_saturated_fraction")] = fractions
+    dead = taken.dead_rows
+    table[dead.tensor, MODULE_STATS.index("act_dead_fraction")] = numbers.take(len(dead))
     return table
 
 

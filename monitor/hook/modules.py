@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from monitor.hook.callbacks import Callback
 from monitor.hook.index import Index, Known
+from monitor.hook.silence import Silence
 from monitor.hook.tensors import capturing, first_usable, sample, usable
 
 SAMPLED = 8192
@@ -62,6 +63,11 @@ def kind_of(module: nn.Module) -> str:
     return kind.__name__
 
 
+def multiplies(module: nn.Module) -> bool:
+    """Whether the module's input meets weights: what comes before may still normalise it."""
+    return "norm" not in kind_of(module).lower() and any(True for _ in module.parameters())
+
+
 def saturated(module: nn.Module, output: Tensor) -> Tensor | None:
     """0-d: fraction of sampled outputs of a bounded activation near their bounds, or None."""
     if isinstance(module, _UNIT):
@@ -82,14 +88,15 @@ class Activations:
 
     ``values`` are 0-d tensors: five for each of ``rows`` (sum, 2-norm, minimum, maximum, number
     of non-zero among ``looked`` sampled of ``counts`` elements), one for each of
-    ``saturated_rows``, then four of the first input if ``input_count`` (its number of elements)
-    is not 0: sum, minimum, maximum, standard deviation.
+    ``saturated_rows`` and of ``dead_rows``, then four of the first input if ``input_count`` (its
+    number of elements) is not 0: sum, minimum, maximum, standard deviation.
     """
 
     rows: Index
     counts: Index
     looked: Index
     saturated_rows: Index
+    dead_rows: Index
     input_count: int
     values: Sequence[Tensor]
 
@@ -98,8 +105,8 @@ class _Taken:
     """What the forward pass of the present step has left so far."""
 
     __slots__ = (
-        "counts", "input_count", "input_values", "looked", "rows", "saturated", "saturated_rows",
-        "values",
+        "counts", "dead", "dead_rows", "input_count", "input_values", "looked", "rows",
+        "saturated", "saturated_rows", "values",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -107,9 +114,11 @@ class _Taken:
         self.counts: list[int] = []
         self.looked: list[int] = []
         self.saturated_rows: list[int] = []
+        self.dead_rows: list[int] = []
         self.input_count = 0
         self.values: list[Tensor] = []
         self.saturated: list[Tensor] = []
+        self.dead: list[Tensor] = []
         self.input_values: list[Tensor] = []
 
 
@@ -128,9 +137,11 @@ class ModuleWatch:
     ) -> None:
         """``hooked``: whether to look at outputs at all, not only at names and kinds.
 
-        ``first``: whether to describe the first module's input, which one rank's file does.
+        ``first``: whether to describe the input of the first module with weights, which one
+        rank's file does.
         """
         self._looks_at_input = first
+        self._input_due = False
         self.names: list[str] = []
         self.kinds: list[str] = []
         self.order: list[int] = []
@@ -145,14 +156,18 @@ class ModuleWatch:
         self._seen: set[int] = set()
         self._first = self._previous = -1
         self._taken = _Taken()
+        self._units = Silence()
+        self._before = ""
         self._known = Known()
         self._hooked = hooked
+        self._with_weights: list[bool] = []
         self._silent = 0
         self._vanished = ""
         self._handles = []
         for index, (name, module) in enumerate(leaves(model)):
             self.names.append(name)
             self.kinds.append(kind_of(module))
+            self._with_weights.append(multiplies(module))
             if not hooked:
                 continue
             try:
@@ -164,6 +179,7 @@ class ModuleWatch:
     def begin(self) -> None:
         """Look at the coming step."""
         self._active = True
+        self._input_due = self._looks_at_input
         self._seen.clear()
         self._first = self._previous = -1
         self._taken = _Taken()
@@ -178,8 +194,9 @@ class ModuleWatch:
             counts=index("counts", taken.counts, torch.float32),
             looked=index("looked", taken.looked, torch.float32),
             saturated_rows=index("saturated", taken.saturated_rows),
+            dead_rows=index("dead", taken.dead_rows),
             input_count=taken.input_count,
-            values=[*taken.values, *taken.saturated, *taken.input_values],
+            values=[*taken.values, *taken.saturated, *taken.dead, *taken.input_values],
         )
 
     def said(self, ran: bool, step: int, patience: int) -> str:
@@ -232,13 +249,15 @@ class ModuleWatch:
         if index == self._first:
             self._previous = -1
         previous, self._previous = self._previous, index
+        self._before = "" if previous < 0 else self.kinds[previous]
         unknown = previous not in (-1, index) and previous not in self.followed_by
         if unknown and isinstance(module, ACTIVATIONS):
             self.followed_by[previous] = f"{self.names[index]}:{self.kinds[index]}"
             self.version += 1
 
     def _measure(self, index: int, module: nn.Module, inputs: Any, output: Any) -> None:
-        if index == self._first and self._looks_at_input:
+        if self._input_due and self._with_weights[index]:
+            self._input_due = False
             self._measure_input(inputs)
         found = first_usable(output)
         if found is None:
@@ -255,6 +274,7 @@ class ModuleWatch:
             torch.count_nonzero(few),
         )
         fraction = saturated(module, found)
+        dead = self._units.dead(index, module, found, self._before)
         # Only now that nothing can fail any more: a row is there as a whole or not at all.
         row = self._row_of(index)
         taken = self._taken
@@ -265,6 +285,9 @@ class ModuleWatch:
         if fraction is not None:
             taken.saturated_rows.append(row)
             taken.saturated.append(fraction)
+        if dead is not None:
+            taken.dead_rows.append(row)
+            taken.dead.append(dead)
 
     def _measure_input(self, inputs: Any) -> None:
         found = usable(inputs[0]) if inputs else None

@@ -19,6 +19,17 @@ CHAIN = Layers(
 )
 
 
+LAYERS: Mapping[str, Layers] = {
+    "bad_init_hidden_by_norm": Layers(
+        names=tuple(f"layers.{i}" for i in range(DEPTH)), kinds=("Linear", "BatchNorm1d") * 4
+    ),
+    "saturated_units": Layers(
+        names=tuple(f"layers.{i}" for i in range(DEPTH)),
+        kinds=("Linear", "Tanh") * 3 + ("Linear",) * 2,
+    ),
+}
+"""What is looked at where :data:`CHAIN` will not do."""
+
 REQUIRED: Mapping[str, Mapping[str, object]] = {
     "threshold": {"above": 100.0},
     "expression": {"expr": "median(value, 20) > min(median(value, 20 points)) + 3"},
@@ -52,6 +63,11 @@ def bad_series() -> dict[str, Floats]:
         "exploding_gradient": np.exp(0.3 * noise) * np.where(t > 0.5, 1e4, 1.0),
         "vanishing_gradient": 10.0 ** (np.arange(DEPTH) - DEPTH)
         * np.exp(0.3 * rng.normal(size=(60, DEPTH))),
+        "bad_init": 10.0 ** (DEPTH - np.arange(DEPTH)) * np.exp(0.3 * rng.normal(size=(60, DEPTH))),
+        "bad_init_hidden_by_norm": np.tile([9.0, 1.0], 4) * np.exp(0.1 * rng.normal(size=(60, 8))),
+        "dead_units": np.where(np.arange(DEPTH) > 5, 1.0, 0.2) * np.ones((60, 1)),
+        "saturated_units": np.where(np.arange(DEPTH) % 2 == 1, 0.9, np.nan) * np.ones((60, 1)),
+        "unnormalised_input": 1e8 + 1e6 * noise,
     }
 
 

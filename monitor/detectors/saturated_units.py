@@ -1,0 +1,148 @@
+"""Sigmoid and tanh layers that sit at their bounds, where they pass no gradient on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.detectors.first_steps import early, lasting, weighted
+from monitor.detectors.robust import check, number
+from monitor.points import Evidence, Floats, Health, Layers, Verdicts, Window
+
+_BOUNDED = frozenset({"sigmoid", "hardsigmoid", "tanh", "softsign"})
+_UNBOUNDED = ("elu", "silu", "swish", "mish", "softplus")
+"""Parts of the names of ReLU, GELU, SELU, ..., GELUActivation, Hardswish, ..."""
+
+
+@dataclass(frozen=True)
+class SaturatedUnits:
+    """Hidden sigmoid or tanh layers most of whose outputs lie at the bounds, and stay there.
+
+    Sees ``act_saturated_fraction``: the part of a layer's outputs within 1 % of a bound, where
+    the slope is below 4 % of its greatest for a sigmoid and 2 % for tanh. Only hidden
+    activations count: sigmoid and tanh layers behind which a layer with weights still runs, and
+    which stand alone. Bad where more than half of these have, in ``samples`` sampled steps in a
+    row, at least ``share`` of their outputs at the bounds; or at least ``start`` of them within
+    the run's first ``within`` steps.
+
+    Defaults: ``share`` 0.8: tanh nets that are trained to a loss of 0 come to 0.5 in their last
+    layers, since that is how a classifier becomes sure; steps that are far too large come to
+    0.9. ``start`` 0.3: no initialisation in use puts 5 % there (torch's own and Glorot's below
+    1 %), normals of width 1 put 30 to 90 %. ``within`` 20 steps. ``samples`` 5: one odd batch is no
+    evidence. SageMaker Debugger wants half of a layer's units beyond 9.5 (tanh) or 23 (sigmoid),
+    where single precision ends; learning has ended long before.
+
+    Stays quiet: output activations (nothing with weights behind them), however sure; gates:
+    sigmoids and tanhs one right behind the other (LSTM and GRU cells, gated convolutions), and
+    single ones in nets whose other activations are ReLU, GELU or the like (squeeze-and-excitation,
+    poolers, generators within a larger model); softmax, because sharp attention is healthy;
+    hardtanh, which is flat by design. Misses: activations that are no modules (``torch.tanh``),
+    recurrent layers of torch's own, and a few saturated layers among many that are well.
+    """
+
+    share: float = field(
+        default=0.8, metadata={"unit": "ratio", "doc": "part of the outputs at the bounds"}
+    )
+    start: float = field(
+        default=0.3, metadata={"unit": "ratio", "doc": "the same, within the first steps"}
+    )
+    within: int = field(
+        default=20, metadata={"unit": "steps", "doc": "the first steps, for which 'start' counts"}
+    )
+    samples: int = field(
+        default=5, metadata={"unit": "points", "doc": "sampled steps in a row that must show it"}
+    )
+
+    name: ClassVar[str] = "saturated_units"
+    layered: ClassVar[bool] = True
+    context: ClassVar[tuple[str, ...]] = ()
+    default_match: ClassVar[Mapping[str, str]] = {"stat": "act_saturated_fraction"}
+
+    def __post_init__(self) -> None:
+        check("share", 0 < self.share <= 1, "more than 0, at most 1")
+        check("start", 0 < self.start <= 1, "more than 0, at most 1")
+        check("within", self.within >= 1, "at least 1 step")
+        check("samples", self.samples >= 1, "at least 1 sampled step")
+
+    @property
+    def lookback(self) -> int:
+        """As many sampled steps as must show it."""
+        return self.samples
+
+    def __call__(self, window: Window) -> Verdicts:
+        """BAD where most layers were saturated in all of the last samples."""
+        health = np.full(window.new, Health.UNKNOWN, np.int8)
+        columns = hidden(window.layers) if window.layers is not None else _NONE
+        if not len(columns) or not window.new:
+            return Verdicts(health)
+        values = window.values[:, columns]
+        begin = len(values) - window.new
+        fraction = values <= 1.0
+        known = fraction.sum(axis=1)[begin:]
+        suspect = fraction & (values >= min(self.share, self.start))
+        health[(known > 0) & ~most(suspect[begin:], known)] = Health.OK
+        if suspect.any():
+            late, at_start = (fraction & (values >= x) for x in (self.share, self.start))
+            bad = most(lasting(late, self.samples)[begin:], known)
+            first = early(window, self.within)[begin:]
+            bad |= first & most(lasting(at_start, self.samples)[begin:], known)
+            health[bad] = Health.BAD
+        return Verdicts(health)
+
+    def explain(self, window: Window) -> Evidence:
+        """The layers and how much of each lies at the bounds, the worst first."""
+        layers = window.layers
+        assert layers is not None
+        columns = hidden(layers)
+        lows = window.values[:, columns].min(axis=0)
+        limit = self.share if most_of(lows >= self.share, lows) else self.start
+        order = [i for i in np.argsort(-lows, kind="stable") if lows[i] >= limit]
+        names = tuple(layers.names[columns[i]] for i in order)
+        told = ", ".join(
+            f"{100 * float(lows[i]):.0f} % at {names[k]} ({layers.kinds[columns[i]]})"
+            for k, i in enumerate(order[:3])
+        )
+        more = f" and {len(order) - 3} more" if len(order) > 3 else ""
+        seen = (
+            f"{len(order)} of {len(columns)} hidden sigmoid or tanh layers sit at their bounds in "
+            f"each of {len(window.steps)} samples (steps {int(window.steps[0])} to "
+            f"{int(window.steps[-1])}): at least {told}{more}"
+        )
+        worst = float(lows[order[0]])
+        return Evidence(
+            worst, seen, int(window.steps[0]), names, {"saturated": number(100 * worst)}
+        )
+
+
+def most(layers: NDArray[np.bool_], known: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """[T]: whether more than half of the ``known`` layers are among ``layers`` [T, n]."""
+    result: NDArray[np.bool_] = 2 * layers.sum(axis=1) > known
+    return result
+
+
+def most_of(layers: NDArray[np.bool_], values: Floats) -> bool:
+    """The same for one row: [n]."""
+    return bool(2 * layers.sum() > np.isfinite(values).sum())
+
+
+_NONE = np.empty(0, np.intp)
+
+
+@lru_cache(maxsize=64)
+def hidden(layers: Layers) -> NDArray[np.intp]:
+    """Columns of the hidden sigmoid and tanh activations: no outputs, no gates."""
+    kinds = [kind.lower() for kind in layers.kinds]
+    bounded = [kind in _BOUNDED for kind in kinds]
+    last = max((i for i, kind in enumerate(kinds) if weighted(kind)), default=-1)
+    chosen = [
+        i
+        for i in range(len(kinds))
+        if bounded[i] and i < last and not (i and bounded[i - 1]) and not bounded[i + 1]
+    ]
+    others = sum(any(word in kind for word in _UNBOUNDED) for kind in kinds)
+    return np.array(chosen if len(chosen) > others else [], np.intp)

@@ -1,0 +1,35 @@
+"""The rules on real trainings with the real hook: one fault, one alert; none where all is well."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("torch")
+
+from tests.detectors.hooked import HEALTHY, SICK, train
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", HEALTHY)
+def test_nothing_is_said_of_a_healthy_training(name: str, seed: int) -> None:
+    assert train(HEALTHY[name], seed).fired == {}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", SICK)
+def test_one_fault_is_one_alert(name: str, seed: int) -> None:
+    alert, setup = SICK[name]
+    fired = train(setup, seed).fired
+    assert list(fired) == [alert]
+    assert fired[alert] <= 25
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_a_bad_start_leads_to_comes_after_it(seed: int) -> None:
+    """Without normalisation the article's net is NaN after an iteration or two."""
+    setup = replace(SICK["normals of 1"][1], sgd=True, lr=1e-2)
+    fired = train(setup, seed).fired
+    assert "NaNWithinFirstSteps" in fired
+    assert fired.keys() <= {"NaNWithinFirstSteps", "BadInitialisation"}
