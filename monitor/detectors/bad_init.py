@@ -47,6 +47,9 @@ class BadInit:
     other; autoencoders, whose widths vary; resumed runs; what the first updates blow up. Gradients
     that fall through sigmoid or tanh layers are left to ``vanishing_gradient``. Misses: weights so
     small that biases make up the signal, which only the gradients tell.
+
+    Source: the article behind the rules (variance-scaling initialisation did better than all
+    others); Glorot and Bengio, AISTATS 2010; He et al., ICCV 2015; the limits are our reasoning.
     """
 
     change: float = field(

@@ -44,6 +44,10 @@ class BadInitHiddenByNorm:
     with branches that start from zero, too; pre-norm transformers, whose normalisations look at the
     residual stream and whose branches are made small on purpose; nets without normalisation
     (``bad_init`` is for them); resumed runs.
+
+    Source: the article behind the rules (without batch norm the output was NaN at the second
+    iteration); van Laarhoven, 2017, L2 Regularization versus Batch and Weight Normalization; the
+    factors per layer are our reasoning.
     """
 
     grow: float = field(

@@ -38,6 +38,9 @@ class DeadUnits:
     and embeddings, which are not looked at; leaky and smooth activations, which cannot die; experts
     that are not chosen (a module that does not run is unknown). Misses: activations that are no
     modules (``torch.relu``), and what died before the last 500 inputs were seen.
+
+    Source: Lu et al., 2020, Dying ReLU and Initialization; SageMaker Debugger's dead_relu and
+    AUTOTRAINER (Zhang et al., ICSE 2021) for the symptom; the count per unit is our reasoning.
     """
 
     share: float = field(

@@ -44,6 +44,9 @@ class UnnormalisedInput:
     and sparse features; token ids (integers are not looked at, nor what an embedding gives); nets
     that begin with a normalisation, behind which the hook looks. Misses: one odd feature among
     many that are well; validation inputs that are treated otherwise, which the hook does not see.
+
+    Source: LeCun et al., 1998, Efficient BackProp, 4.3; the article behind the rules (subtract
+    the mean, divide by the standard deviation; tanh(x / C) for a wide range).
     """
 
     large: float = field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -12,6 +12,7 @@ from monitor.detectors.robust import fold, median, middle, number, quantile
 FLOATS = st.floats(-1e6, 1e6) | st.just(float("nan"))
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, array_shapes(min_dims=2, max_dims=2, max_side=8), elements=FLOATS))
 def test_median_skips_nan(values: np.ndarray) -> None:
     expected = [
@@ -20,6 +21,7 @@ def test_median_skips_nan(values: np.ndarray) -> None:
     np.testing.assert_allclose(median(values), expected)
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, st.integers(1, 30), elements=st.floats(-1e6, 1e6)))
 def test_middle_is_the_median(values: np.ndarray) -> None:
     np.testing.assert_allclose(middle(values), np.median(values))
