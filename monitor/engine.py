@@ -7,103 +7,27 @@ fed and their order; only :meth:`Engine.tick` is handed the daemon's time, for s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import cast
 
 import numpy as np
 
-from monitor.alerts import Alert, Moment, Positions, State, any_bad
-from monitor.detectors.base import (
-    CurveDetector,
-    FoldDetector,
-    Memory,
-    PulseDetector,
-    WindowDetector,
-)
+from monitor.alerts import Alert, Moment
+from monitor.attempts import Attempt, Failures, begin, guarded
+from monitor.detectors.base import PulseDetector
 from monitor.episodes import Episodes, Track
 from monitor.heartbeat import Heartbeat
-from monitor.points import (
-    LAYER_PREFIX,
-    TAG_PREFIX,
-    Batch,
-    Column,
-    Curve,
-    Evidence,
-    Floats,
-    Layers,
-    Points,
-    Window,
-)
+from monitor.plans import Plan, Planner
+from monitor.points import LAYER_PREFIX, Batch, Column, Floats, Layers, Points
 from monitor.ranks import Ranks
-from monitor.rules.model import Rule, RuleSet
-from monitor.series import (
-    ContextColumn,
-    CurveBuilder,
-    Ring,
-    Stretch,
-    greatest,
-    restarts,
-    slice_points,
-)
+from monitor.rules.model import RuleSet
+from monitor.series import ContextColumn, Stretch, greatest, restarts, slice_points
 from monitor.views import RunView
 
 WRITERS_PER_SERIES = 16
 LIVENESS = "(events)"
 """The subject of alerts about silence, which belong to no tag."""
-
-
-@dataclass(slots=True)
-class _Folding:
-    """A track whose detector folds, with what it has noted so far."""
-
-    track: Track
-    memory: Memory
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """What is kept of one writer's present attempt at a series."""
-
-    ring: Ring
-    curve: CurveBuilder | None
-    windows: list[Track]
-    curves: list[Track]
-    folds: list[_Folding]
-    last_step: int = 0
-    last_clock: float = 0.0
-    layers: Layers | None = None
-
-    @property
-    def tracks(self) -> list[Track]:
-        return self.windows + self.curves + [folding.track for folding in self.folds]
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What is to be done with the points of one series; worked out once."""
-
-    windows: tuple[Rule, ...]
-    curves: tuple[Rule, ...]
-    folds: tuple[Rule, ...]
-    lookback: int
-    context: tuple[str, ...]
-    """Roles and tags that its detectors want joined."""
-    own: frozenset[str]
-    """Those among them in which it is itself: what is joined are then its own values."""
-    serves: tuple[str, ...]
-    """Roles and tags in which it is itself context for others."""
-
-    @property
-    def judged(self) -> bool:
-        """Whether a detector looks at it."""
-        return bool(self.windows or self.curves or self.folds)
-
-    @property
-    def idle(self) -> bool:
-        """Nothing: most series are logged and never judged."""
-        return not (self.judged or self.serves)
 
 
 @dataclass(slots=True)
@@ -114,8 +38,8 @@ class _Run:
     episodes: Episodes
     heartbeat: Heartbeat
     pulses: list[Track]
-    plans: dict[str, _Plan] = field(default_factory=dict)
-    attempts: dict[str, dict[str, _Attempt]] = field(default_factory=dict)
+    plans: dict[str, Plan] = field(default_factory=dict)
+    attempts: dict[str, dict[str, Attempt]] = field(default_factory=dict)
     context: dict[str, dict[str, ContextColumn]] = field(default_factory=dict)
     scalars: dict[str, float] = field(default_factory=dict)
     layer_stats: dict[str, tuple[Layers, Floats]] = field(default_factory=dict)
@@ -127,17 +51,10 @@ class Engine:
 
     def __init__(self, rules: RuleSet) -> None:
         self.rules = rules
-        self.failures: dict[str, str] = {}
-        """Per alert: what last went wrong in its detector, if anything did."""
+        self.failures: Failures = {}
         self._runs: dict[str, _Run] = {}
         self._ranks = Ranks()
-        self._window_rules = [r for r in rules.rules if isinstance(r.detector, WindowDetector)]
-        self._fold_rules = [r for r in rules.rules if isinstance(r.detector, FoldDetector)]
-        self._curve_rules = [r for r in rules.rules if isinstance(r.detector, CurveDetector)]
-        self._pulse_rules = [r for r in rules.rules if isinstance(r.detector, PulseDetector)]
-        valued = self._window_rules + self._fold_rules + self._curve_rules
-        wanted = (_context(rule) for rule in valued)
-        self._context_roles = frozenset(role for roles in wanted for role in roles)
+        self._planner = Planner(rules)
 
     # --- feeding ------------------------------------------------------------------------
 
@@ -169,11 +86,10 @@ class Engine:
         run.heartbeat.hear(batch)
 
     def _new(self, name: str) -> _Run:
-        rules = [rule for rule in self._pulse_rules if _looks_at(rule, name)]
-        pulses = [Track(rule, LIVENESS) for rule in rules]
+        pulses = [Track(rule, LIVENESS) for rule in self._planner.pulses(name)]
         return _Run(name, Episodes(name), Heartbeat(name), pulses)
 
-    def _remember(self, run: _Run, column: Column) -> _Plan:
+    def _remember(self, run: _Run, column: Column) -> Plan:
         """Takes note of the last value; what else is to be done with the series."""
         tag, last = column.key.tag, column.last
         if isinstance(last, np.ndarray):
@@ -185,33 +101,8 @@ class Engine:
         plan = run.plans.get(tag)
         if plan is None:
             layered = isinstance(last, np.ndarray)
-            plan = run.plans[tag] = self._work_out(run.name, tag, layered)
+            plan = run.plans[tag] = self._planner.plan(run.name, tag, layered)
         return plan
-
-    def _work_out(self, run: str, tag: str, layered: bool) -> _Plan:
-        roles = frozenset[str]() if layered else self.rules.roles.of(run, tag)
-        windows = tuple(
-            rule
-            for rule in self._window_rules
-            if rule.layered == layered and rule.match.series(run, tag, roles, layered)
-        )
-
-        def scalar(rules: list[Rule]) -> tuple[Rule, ...]:
-            fitting = (rule for rule in rules if rule.match.series(run, tag, roles, False))
-            return () if layered else tuple(fitting)
-
-        curves, folds = scalar(self._curve_rules), scalar(self._fold_rules)
-        context = {role for rule in windows + curves + folds for role in _context(rule)}
-        names = frozenset[str]() if layered else roles | {TAG_PREFIX + tag}
-        return _Plan(
-            windows=windows,
-            curves=curves,
-            folds=folds,
-            lookback=max((_lookback(rule) for rule in windows), default=1),
-            context=tuple(sorted(context)),
-            own=names & context,
-            serves=tuple(sorted(names & self._context_roles)),
-        )
 
     # --- evaluating ---------------------------------------------------------------------
 
@@ -224,12 +115,12 @@ class Engine:
         begin = 0
         for cut in restarts(attempt.ring.steps, points.steps):
             if cut > begin:
-                self._advance(run, attempt, stretch.cut(begin, int(cut)))
+                attempt.advance(stretch.cut(begin, int(cut)), run.episodes, self.failures)
             attempt = self._restart(run, plan, slice_points(points, int(cut), int(cut) + 1))
             begin = int(cut)
-        self._advance(run, attempt, stretch.cut(begin, len(stretch)))
+        attempt.advance(stretch.cut(begin, len(stretch)), run.episodes, self.failures)
 
-    def _join(self, run: _Run, plan: _Plan, points: Points) -> Mapping[str, Floats]:
+    def _join(self, run: _Run, plan: Plan, points: Points) -> Mapping[str, Floats]:
         # A series need not be looked up in its own past: it knows itself as it is now.
         others = {
             role: greatest(
@@ -241,7 +132,7 @@ class Engine:
         }
         return {**others, **dict.fromkeys(plan.own, points.values)}
 
-    def _attempt(self, run: _Run, plan: _Plan, points: Points) -> _Attempt:
+    def _attempt(self, run: _Run, plan: Plan, points: Points) -> Attempt:
         """The attempt that these points belong to; a new one where a writer is new."""
         writers = run.attempts.setdefault(points.key.tag, {})
         attempt = writers.get(points.writer)
@@ -254,56 +145,19 @@ class Engine:
                 return writers[points.writer]
         return self._restart(run, plan, points)
 
-    def _restart(self, run: _Run, plan: _Plan, points: Points) -> _Attempt:
+    def _restart(self, run: _Run, plan: Plan, points: Points) -> Attempt:
         """Begins a new attempt at the first of ``points``; what it supersedes ceases to fire."""
         writers = run.attempts.setdefault(points.key.tag, {})
-        begin = Moment(0, int(points.steps[0]), float(points.clock[0]))
+        first = Moment(0, int(points.steps[0]), float(points.clock[0]))
         for writer, attempt in list(writers.items()):
-            if writer == points.writer or attempt.last_clock < begin.clock:
-                _abandon(run, attempt, begin)
+            if writer == points.writer or attempt.last_clock < first.clock:
+                attempt.abandon(run.episodes, first)
                 del writers[writer]
         while len(writers) >= WRITERS_PER_SERIES:
             oldest = min(writers, key=lambda name: writers[name].last_clock)
-            _abandon(run, writers.pop(oldest), begin)
-        attempt = _Attempt(
-            ring=Ring(plan.lookback),
-            curve=CurveBuilder(points.key, begin.step) if plan.curves else None,
-            windows=[Track(rule, points.key.tag) for rule in plan.windows],
-            curves=[Track(rule, points.key.tag) for rule in plan.curves],
-            folds=[
-                _Folding(Track(rule, points.key.tag), cast("FoldDetector", rule.detector).begin())
-                for rule in plan.folds
-            ],
-            layers=points.layers,
-        )
-        writers[points.writer] = attempt
+            writers.pop(oldest).abandon(run.episodes, first)
+        attempt = writers[points.writer] = begin(plan, points)
         return attempt
-
-    def _advance(self, run: _Run, attempt: _Attempt, stretch: Stretch) -> None:
-        joined = attempt.ring.append(stretch)
-        attempt.last_step = int(stretch.points.steps[-1])
-        attempt.last_clock = float(stretch.points.clock[-1])
-        for track in attempt.windows:
-            with self._guarded(track.rule):
-                _sweep(run, track, attempt.ring, joined, stretch)
-        for folding in attempt.folds:
-            with self._guarded(folding.track.rule):
-                _fold(run, folding, attempt.ring.window(joined, len(stretch), 1), stretch)
-        if attempt.curve is not None:
-            before = attempt.ring.count - len(stretch)
-            for i, curve in attempt.curve.append(stretch):
-                moment = _moment(stretch.points, i, before + i)
-                for track in attempt.curves:
-                    with self._guarded(track.rule):
-                        _judge(run, track, curve, moment)
-
-    @contextmanager
-    def _guarded(self, rule: Rule) -> Iterator[None]:
-        """A detector that fails is a mistake of ours: it must cost its own alerts only."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - whatever it was, the others go on
-            self.failures[rule.alert] = f"{rule.detector.name}: {type(error).__name__}: {error}"
 
     # --- silence ------------------------------------------------------------------------
 
@@ -312,7 +166,7 @@ class Engine:
 
         Returns the runs whose alerts may have changed.
         """
-        if not self._pulse_rules:
+        if not self._planner.listens:
             return frozenset()
         return frozenset(name for name, run in self._runs.items() if self._listen(run, now))
 
@@ -323,7 +177,7 @@ class Engine:
         for track in run.pulses:
             detector = cast("PulseDetector", track.rule.detector)
             before = track.life.state
-            with self._guarded(track.rule):
+            with guarded(track.rule, self.failures):
                 run.episodes.move_once(track, detector.listen(pulse, now), moment)
             changed = changed or track.life.state is not before
         return changed
@@ -367,88 +221,11 @@ class Engine:
         self._ranks.forget(name)
 
 
-def _sweep(run: _Run, track: Track, ring: Ring, joined: Stretch, stretch: Stretch) -> None:
-    """One window detector over all new points at once."""
-    rule = track.rule
-    # Not isinstance: asking a protocol's members costs as much as a detector's sweep.
-    detector = cast("WindowDetector", rule.detector)
-    window = ring.window(joined, len(stretch), detector.lookback)
-    if window.layers is not None and rule.match.chooses_layers:
-        window = window.choose(rule.match.columns(window.layers))
-    health = detector(window).health
-    if track.life.state is State.INACTIVE and not any_bad(health):
-        return
-    before = len(window.steps) - window.new
-
-    def explain(i: int) -> Evidence:
-        seen = window.upto(before + i, detector.lookback)
-        return _informed(detector.explain(seen), seen.context)
-
-    points = stretch.points
-    positions = Positions(ring.count - len(stretch), points.steps, points.clock)
-    run.episodes.move(track, health, positions, explain)
-
-
-def _fold(run: _Run, folding: _Folding, window: Window, stretch: Stretch) -> None:
-    """One fold detector over all new points at once."""
-    detector = cast("FoldDetector", folding.track.rule.detector)
-    folded = detector.fold(folding.memory, window)
-    folding.memory = folded.memory
-
-    def explain(i: int) -> Evidence:
-        return detector.explain(window.upto(i, 1), folded.seen[:, i])
-
-    positions = Positions(window.index, stretch.points.steps, stretch.points.clock)
-    run.episodes.move(folding.track, folded.health, positions, explain)
-
-
-def _judge(run: _Run, track: Track, curve: Curve, moment: Moment) -> None:
-    """One curve detector on the curve so far."""
-    detector = cast("CurveDetector", track.rule.detector)
-    verdict = detector.judge(curve)
-    if verdict.evidence is not None:
-        verdict = replace(verdict, evidence=_informed(verdict.evidence, curve.context))
-    run.episodes.move_once(track, verdict, moment)
-
-
-def _abandon(run: _Run, attempt: _Attempt, at: Moment) -> None:
-    for track in attempt.tracks:
-        run.episodes.abandon(track, at)
-
-
-def _moment(points: Points, i: int, index: int) -> Moment:
-    return Moment(index, int(points.steps[i]), float(points.clock[i]))
-
-
-def _informed(evidence: Evidence, context: Mapping[str, Floats]) -> Evidence:
-    """Evidence with the joined values of that moment (the learning rate) as facts."""
-    known = {
-        role: f"{column[-1]:.4g}"
-        for role, column in context.items()
-        if len(column) and np.isfinite(column[-1])
-    }
-    return replace(evidence, facts={**known, **evidence.facts}) if known else evidence
-
-
-def _lookback(window_rule: Rule) -> int:
-    return cast("WindowDetector", window_rule.detector).lookback
-
-
-def _context(rule: Rule) -> tuple[str, ...]:
-    """Of a rule whose detector is shown values."""
-    return cast("WindowDetector | FoldDetector | CurveDetector", rule.detector).context
-
-
-def _looks_at(rule: Rule, run: str) -> bool:
-    patterns = rule.match.run
-    return patterns is None or any(pattern.search(run) for pattern in patterns)
-
-
 def _same(a: Layers | None, b: Layers) -> bool:
     return a is b or a == b
 
 
-def _continued(writers: Mapping[str, _Attempt], points: Points) -> str | None:
+def _continued(writers: Mapping[str, Attempt], points: Points) -> str | None:
     """The writer whose attempt a new writer's first point goes on with, if there is one."""
     step, clock = int(points.steps[0]), float(points.clock[0])
     fitting = [

@@ -56,8 +56,10 @@ ALLOWED: dict[str, set[str]] = {
     # what comes in, and what is made of it
     "follower": {"alerts", "engine", "parallel", "rules", "sources", "views"},
     "parallel": {"engine", "rules", "sources", "joblib"},
-    "engine": {"alerts", "detectors", "episodes", "heartbeat", "points", "rules", "series"}
-    | {"ranks", "views", "numpy"},
+    "engine": {"alerts", "attempts", "detectors", "episodes", "heartbeat", "plans", "points"}
+    | {"ranks", "rules", "series", "views", "numpy"},
+    "attempts": {"alerts", "detectors", "episodes", "plans", "points", "rules", "series", "numpy"},
+    "plans": {"detectors", "points", "rules"},
     "ruletests": {"alerts", "engine", "nearest", "notices", "points", "rules"}
     | {"numpy", "pydantic"},
     "notices": {"alerts", "rules"},

@@ -1,0 +1,154 @@
+"""One writer's present attempt at a series: what is kept of it, its rules moved over new points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+
+from monitor.alerts import Moment, Positions, State, any_bad
+from monitor.detectors.base import CurveDetector, FoldDetector, Memory, WindowDetector
+from monitor.episodes import Episodes, Track
+from monitor.plans import Plan
+from monitor.points import Curve, Evidence, Floats, Layers, Points, Window
+from monitor.rules.model import Rule
+from monitor.series import CurveBuilder, Ring, Stretch
+
+Failures = dict[str, str]
+"""Per alert: what last went wrong in its detector, if anything did."""
+
+
+@dataclass(slots=True)
+class Folding:
+    """A track whose detector folds, with what it has noted so far."""
+
+    track: Track
+    memory: Memory
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What is kept of one writer's present attempt at a series."""
+
+    ring: Ring
+    curve: CurveBuilder | None
+    windows: list[Track]
+    curves: list[Track]
+    folds: list[Folding]
+    last_step: int = 0
+    last_clock: float = 0.0
+    layers: Layers | None = None
+
+    @property
+    def tracks(self) -> list[Track]:
+        return self.windows + self.curves + [folding.track for folding in self.folds]
+
+    def advance(self, stretch: Stretch, episodes: Episodes, failures: Failures) -> None:
+        """Takes new points and moves all tracks over them."""
+        joined = self.ring.append(stretch)
+        self.last_step = int(stretch.points.steps[-1])
+        self.last_clock = float(stretch.points.clock[-1])
+        for track in self.windows:
+            with guarded(track.rule, failures):
+                _sweep(episodes, track, self.ring, joined, stretch)
+        for folding in self.folds:
+            with guarded(folding.track.rule, failures):
+                _fold(episodes, folding, self.ring.window(joined, len(stretch), 1), stretch)
+        if self.curve is not None:
+            before = self.ring.count - len(stretch)
+            for i, curve in self.curve.append(stretch):
+                moment = _moment(stretch.points, i, before + i)
+                for track in self.curves:
+                    with guarded(track.rule, failures):
+                        _judge(episodes, track, curve, moment)
+
+    def abandon(self, episodes: Episodes, at: Moment) -> None:
+        """It is superseded: what fires ceases to."""
+        for track in self.tracks:
+            episodes.abandon(track, at)
+
+
+def begin(plan: Plan, points: Points) -> Attempt:
+    """A new attempt, whose first point is the first of ``points``."""
+    tag = points.key.tag
+    return Attempt(
+        ring=Ring(plan.lookback),
+        curve=CurveBuilder(points.key, int(points.steps[0])) if plan.curves else None,
+        windows=[Track(rule, tag) for rule in plan.windows],
+        curves=[Track(rule, tag) for rule in plan.curves],
+        folds=[
+            Folding(Track(rule, tag), cast("FoldDetector", rule.detector).begin())
+            for rule in plan.folds
+        ],
+        layers=points.layers,
+    )
+
+
+@contextmanager
+def guarded(rule: Rule, failures: Failures) -> Iterator[None]:
+    """A detector that fails is a mistake of ours: it must cost its own alerts only."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it was, the others go on
+        failures[rule.alert] = f"{rule.detector.name}: {type(error).__name__}: {error}"
+
+
+def _sweep(episodes: Episodes, track: Track, ring: Ring, joined: Stretch, stretch: Stretch) -> None:
+    """One window detector over all new points at once."""
+    rule = track.rule
+    # Not isinstance: asking a protocol's members costs as much as a detector's sweep.
+    detector = cast("WindowDetector", rule.detector)
+    window = ring.window(joined, len(stretch), detector.lookback)
+    if window.layers is not None and rule.match.chooses_layers:
+        window = window.choose(rule.match.columns(window.layers))
+    health = detector(window).health
+    if track.life.state is State.INACTIVE and not any_bad(health):
+        return
+    before = len(window.steps) - window.new
+
+    def explain(i: int) -> Evidence:
+        seen = window.upto(before + i, detector.lookback)
+        return _informed(detector.explain(seen), seen.context)
+
+    points = stretch.points
+    positions = Positions(ring.count - len(stretch), points.steps, points.clock)
+    episodes.move(track, health, positions, explain)
+
+
+def _fold(episodes: Episodes, folding: Folding, window: Window, stretch: Stretch) -> None:
+    """One fold detector over all new points at once."""
+    detector = cast("FoldDetector", folding.track.rule.detector)
+    folded = detector.fold(folding.memory, window)
+    folding.memory = folded.memory
+
+    def explain(i: int) -> Evidence:
+        return detector.explain(window.upto(i, 1), folded.seen[:, i])
+
+    positions = Positions(window.index, stretch.points.steps, stretch.points.clock)
+    episodes.move(folding.track, folded.health, positions, explain)
+
+
+def _judge(episodes: Episodes, track: Track, curve: Curve, moment: Moment) -> None:
+    """One curve detector on the curve so far."""
+    detector = cast("CurveDetector", track.rule.detector)
+    verdict = detector.judge(curve)
+    if verdict.evidence is not None:
+        verdict = replace(verdict, evidence=_informed(verdict.evidence, curve.context))
+    episodes.move_once(track, verdict, moment)
+
+
+def _moment(points: Points, i: int, index: int) -> Moment:
+    return Moment(index, int(points.steps[i]), float(points.clock[i]))
+
+
+def _informed(evidence: Evidence, context: Mapping[str, Floats]) -> Evidence:
+    """Evidence with the joined values of that moment (the learning rate) as facts."""
+    known = {
+        role: f"{column[-1]:.4g}"
+        for role, column in context.items()
+        if len(column) and np.isfinite(column[-1])
+    }
+    return replace(evidence, facts={**known, **evidence.facts}) if known else evidence

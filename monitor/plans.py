@@ -1,0 +1,98 @@
+"""Which rule looks at which series, worked out once for each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from monitor.detectors.base import CurveDetector, FoldDetector, PulseDetector, WindowDetector
+from monitor.points import TAG_PREFIX
+from monitor.rules.model import Rule, RuleSet
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done with the points of one series; worked out once."""
+
+    windows: tuple[Rule, ...]
+    curves: tuple[Rule, ...]
+    folds: tuple[Rule, ...]
+    lookback: int
+    context: tuple[str, ...]
+    """Roles and tags that its detectors want joined."""
+    own: frozenset[str]
+    """Those among them in which it is itself: what is joined are then its own values."""
+    serves: tuple[str, ...]
+    """Roles and tags in which it is itself context for others."""
+
+    @property
+    def judged(self) -> bool:
+        """Whether a detector looks at it."""
+        return bool(self.windows or self.curves or self.folds)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing: most series are logged and never judged."""
+        return not (self.judged or self.serves)
+
+
+class Planner:
+    """Works out plans under one rule set."""
+
+    def __init__(self, rules: RuleSet) -> None:
+        self._rules = rules
+        self._windows = [r for r in rules.rules if isinstance(r.detector, WindowDetector)]
+        self._folds = [r for r in rules.rules if isinstance(r.detector, FoldDetector)]
+        self._curves = [r for r in rules.rules if isinstance(r.detector, CurveDetector)]
+        self._pulses = [r for r in rules.rules if isinstance(r.detector, PulseDetector)]
+        valued = self._windows + self._folds + self._curves
+        self._wanted = frozenset(role for rule in valued for role in _context(rule))
+
+    @property
+    def listens(self) -> bool:
+        """Whether any rule is about silence."""
+        return bool(self._pulses)
+
+    def pulses(self, run: str) -> list[Rule]:
+        """The rules that listen to a run's silence."""
+        return [rule for rule in self._pulses if _looks_at(rule, run)]
+
+    def plan(self, run: str, tag: str, layered: bool) -> Plan:
+        """What is to be done with a series of a run."""
+        roles = frozenset[str]() if layered else self._rules.roles.of(run, tag)
+        windows = tuple(
+            rule
+            for rule in self._windows
+            if rule.layered == layered and rule.match.series(run, tag, roles, layered)
+        )
+
+        def scalar(rules: list[Rule]) -> tuple[Rule, ...]:
+            fitting = (rule for rule in rules if rule.match.series(run, tag, roles, False))
+            return () if layered else tuple(fitting)
+
+        curves, folds = scalar(self._curves), scalar(self._folds)
+        context = {role for rule in windows + curves + folds for role in _context(rule)}
+        names = frozenset[str]() if layered else roles | {TAG_PREFIX + tag}
+        return Plan(
+            windows=windows,
+            curves=curves,
+            folds=folds,
+            lookback=max((_lookback(rule) for rule in windows), default=1),
+            context=tuple(sorted(context)),
+            own=names & context,
+            serves=tuple(sorted(names & self._wanted)),
+        )
+
+
+def _lookback(window_rule: Rule) -> int:
+    return cast("WindowDetector", window_rule.detector).lookback
+
+
+def _context(rule: Rule) -> tuple[str, ...]:
+    """Of a rule whose detector is shown values."""
+    return cast("WindowDetector | FoldDetector | CurveDetector", rule.detector).context
+
+
+def _looks_at(rule: Rule, run: str) -> bool:
+    patterns = rule.match.run
+    return patterns is None or any(pattern.search(run) for pattern in patterns)
