@@ -174,7 +174,7 @@ SICK: Mapping[str, tuple[str, Setup]] = {
     ),
     "bias of -5": ("DeadUnits", Setup(lambda: n.biased(mlp(), -5.0, (2,)), n.vectors)),
     "biases of -1": ("DeadUnits", Setup(lambda: n.biased(mlp(), -1.0, (2, 4)), n.vectors)),
-    "killed by the rate": ("DeadUnits", Setup(mlp, n.vectors, lr=0.1)),
+    "killed by the rate": ("DeadUnits", Setup(mlp, n.vectors, lr=10.0, sgd=True)),
     "killed by the rate, conv": ("DeadUnits", Setup(lambda: n.cnn(False), n.white_images, lr=0.3)),
     "tanh, normals of 1": (
         "SaturatedUnits",
