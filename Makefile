@@ -55,7 +55,7 @@ fuzz: $(INSTALLED)  ## damaged event files: FILES of them, by JOBS processes
 score: $(INSTALLED)  ## recall and false alarms of every detector over the scenarios
 	$(BIN)/python -m tests.detectors.score
 
-zoo: $(INSTALLED)  ## some hundred small real trainings, healthy and sick, and how often the monitor is right
+zoo: $(BENCH)  ## some hundred small real trainings, healthy and sick, and how often the monitor is right
 	$(BIN)/python -m tests.zoo
 
 docs: $(INSTALLED)  ## rewrite what is made from the code: pages of detectors and metrics, the schema

@@ -103,7 +103,9 @@ def faulty(
     """A run with one cause of trouble."""
 
     def registered(recipe: Recipe) -> Recipe:
-        truth = Truth(fault, frozenset(or_else), frozenset(beside), severity, advice)
+        right = frozenset(or_else) - {fault}
+        besides = frozenset(beside) - right - {fault}
+        truth = Truth(fault, right, besides, severity, advice)
         _register(Kind(recipe.__name__, truth, recipe, hook))
         return recipe
 

@@ -36,7 +36,7 @@ def _documents(follower: Follower) -> list[AlertDocument]:
 
 def _live(place: Path, note: Note, rules: RuleSet) -> list[AlertDocument]:
     files = [path for path in sorted(place.rglob("*tfevents*")) if path.is_file()]
-    records = {path: list(_records(path)) for path in files}
+    records = {path: list(records_of(path)) for path in files}
     with tempfile.TemporaryDirectory() as there:
         root = Path(there)
         follower = Follower([root], rules)
@@ -55,7 +55,7 @@ def _live(place: Path, note: Note, rules: RuleSet) -> list[AlertDocument]:
         return _documents(follower)
 
 
-def _records(path: Path) -> Iterator[tuple[float, bytes]]:
+def records_of(path: Path) -> Iterator[tuple[float, bytes]]:
     """(wall time, framed bytes) of each event; every writer puts the time first."""
     data = path.read_bytes()
     at = 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from tests.zoo.kinds import Kind, Truth
 from tests.zoo.score import Outcome, lines, total
 
 
@@ -91,6 +92,42 @@ def complaints(outcomes: Sequence[Outcome]) -> str:
         for kind, found in said.items()
         if found
     )
+
+
+def beside(peers: Mapping[str, Sequence[Outcome]]) -> str:
+    """The promised numbers, monitor by monitor."""
+    rows = []
+    for name, outcomes in peers.items():
+        t = total(outcomes)
+        rows.append(
+            [
+                name,
+                _percent(t.found, t.faulty),
+                _percent(t.alarmed, t.healthy),
+                _percent(t.misnamed, t.faulty),
+                "" if t.delay is None else f"{t.delay:g}",
+            ]
+        )
+    head = ("rules", "faults found", "healthy runs alarmed", "faulty runs misnamed", "delay, steps")
+    return table(head, rows)
+
+
+def _percent(part: int, of: int) -> str:
+    return f"{100 * part / of:.1f} %" if of else ""
+
+
+def catalogue(kinds: Sequence[Kind]) -> str:
+    """What there is in the zoo, kind by kind."""
+    rows = [
+        [f"`{kind.name}`", ", ".join(f"`{n}`" for n in _right_names(kind.truth)), kind.about]
+        for kind in kinds
+    ]
+    lines_ = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(["| kind | right names | what it is |", "|---|---|---|", *lines_])
+
+
+def _right_names(truth: Truth) -> list[str]:
+    return [truth.fault, *sorted(truth.or_else)] if truth.fault else []
 
 
 def story(outcome: Outcome) -> str:
