@@ -15,6 +15,7 @@ from monitor.detectors.base import (
 from monitor.detectors.divergence import Divergence
 from monitor.detectors.exploding_gradient import ExplodingGradient
 from monitor.detectors.expression import Expression
+from monitor.detectors.model_audit import ModelAudit
 from monitor.detectors.nonfinite import NonFinite
 from monitor.detectors.oscillation import Oscillation
 from monitor.detectors.plateau import Plateau
@@ -39,6 +40,7 @@ _ALL: tuple[type, ...] = (
     Stalled,
     VanishingGradient,
     ExplodingGradient,
+    ModelAudit,
     Threshold,
     Expression,
 )

@@ -22,7 +22,7 @@ from tests.detectors.registry import CHAIN, REQUIRED, bad_series, default, odd_s
 NAMES = sorted(DETECTORS)
 VALUED = [name for name in NAMES if not isinstance(default(name), PulseDetector)]
 WINDOWED = [name for name in NAMES if isinstance(default(name), WindowDetector)]
-AT_ONCE = {"nonfinite", "vanishing_gradient", "threshold"}
+AT_ONCE = {"model_audit", "nonfinite", "vanishing_gradient", "threshold"}
 """Detectors that can call the very first points well: each is a judgement in itself."""
 
 
