@@ -26,7 +26,8 @@ from monitor.hook.layout import plain
 from monitor.hook.modules import kind_of
 
 LOSSES = 4
-"""Losses that are looked at: a step may have several, of a generator and of a critic, say."""
+"""Losses that are looked at, unless the first ones have shown every layer already: a step may have
+several, of a generator and of a critic, say."""
 
 CALLS = 16
 """Calls of ``backward`` that are overheard, whosever loss it is."""
@@ -53,6 +54,8 @@ class Inspection:
         self._found: dict[tuple[str, str], Finding] = {}
         self._seen: set[str] = set()
         self._losses, self._calls = LOSSES, CALLS
+        self._complete = False
+        self._weights: set[int] = set()
         self._learn((WIDE_CONVOLUTION,), wide_convolutions(layers_of(model)))
         self._leave: Callable[[], None] | None = seams.BACKWARD.listen(self._on_backward)
 
@@ -97,7 +100,7 @@ class Inspection:
         model = self._model()
         if model is not None:
             self._look(model, args[0])
-        if model is None or not (self._calls and self._losses):
+        if model is None or self._complete or not (self._calls and self._losses):
             self.remove()
 
     def _look(self, model: nn.Module, loss: Tensor) -> None:
@@ -106,6 +109,8 @@ class Inspection:
         if graph is None or not any(layer.leaf in graph.leaves for layer in layers):
             return  # somebody else's loss, or one behind which nothing can be seen
         self._losses -= 1
+        self._weights.update(layer.leaf for layer in layers if layer.leaf in graph.leaves)
+        self._complete = len(self._weights) == len(layers)
         found = *output_activations(layers, graph), *missing_biases(layers, graph)
         self._learn(AUDITS, found)
 
