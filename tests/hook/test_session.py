@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch import Tensor, nn  # noqa: E402
+from torch.optim import Optimizer  # noqa: E402
 
 import monitor  # noqa: E402
 from tests.hook.networks import gradient_norm, inputs, mlp, train  # noqa: E402
@@ -212,13 +213,13 @@ def test_a_batch_that_names_no_row_has_no_gradient_to_show(tmp_path: Path) -> No
     assert math.isnan(Stream(tmp_path).column("grad_norm", "weight")[0])
 
 
-class Wrapped:
-    """As Accelerate wraps an optimizer: it is none itself, and steps on behalf of one."""
+class Wrapped(Optimizer):
+    """As Accelerate wraps an optimizer: it says that it is one, but steps on behalf of another."""
 
     def __init__(self, optimizer: Any) -> None:
         self.optimizer = optimizer
 
-    def step(self) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         self.optimizer.step()
 
 
@@ -226,7 +227,7 @@ def test_an_optimizer_inside_wrappers_is_found(tmp_path: Path) -> None:
     network = mlp()
     inner = torch.optim.SGD(network.parameters(), lr=0.25)
     optimizer = Wrapped(Wrapped(inner))
-    with monitor.watch(network, optimizer, logdir=tmp_path):  # type: ignore[arg-type]
+    with monitor.watch(network, optimizer, logdir=tmp_path):
         for step in range(3):
             network(inputs(network, step)).sum().backward()
             optimizer.step()
