@@ -43,6 +43,9 @@ from tests.bench.hook_peers import (
 WARMUP = 25
 """Steps that do not count: the hook looks at each of the first 20."""
 
+LEAST = WARMUP + 25
+"""Steps of each at least, however long they take."""
+
 ALONE = 25.0
 """Seconds of training by itself, with the defaults."""
 
@@ -107,7 +110,7 @@ def measure(network: nn.Module, x: Tensor, seconds: float) -> dict[str, Contesta
         shuffle = random.Random(0)
         end = time.perf_counter() + seconds
         turn = 0
-        while time.perf_counter() < end or turn < 3 * WARMUP:
+        while time.perf_counter() < end or turn < LEAST:
             for contestant in shuffle.sample(list(contestants.values()), len(contestants)):
                 contestant.step()
             turn += 1
