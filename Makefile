@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH := $(VENV)/.bench
+BENCH_HOOK := $(VENV)/.bench-hook
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format bench bench-reader bench-latency bench-runs bench-hook \
@@ -38,8 +39,9 @@ bench-latency: $(INSTALLED)  ## flush to alert, in milliseconds
 bench-runs: $(INSTALLED)  ## a thousand live runs: CPU, memory and lag
 	$(BIN)/python -m tests.bench.bench_live_runs
 
-bench-hook: $(INSTALLED)  ## step time with the hook, as a ratio to none
+bench-hook: $(BENCH_HOOK)  ## the hook's cost in step time beside wandb.watch and histograms; its stream's
 	$(BIN)/python -m tests.bench.bench_hook
+	$(BIN)/python -m tests.bench.bench_stream
 
 bench-expression: $(INSTALLED)  ## what rules of one's own cost per point
 	$(BIN)/python -m tests.bench.bench_expression
@@ -77,4 +79,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 $(BENCH): $(INSTALLED)
 	@echo "installing the readers to compare with into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@touch $@
+
+$(BENCH_HOOK): $(INSTALLED)
+	@echo "installing what the hook is compared with into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[bench-hook]'
 	@touch $@

@@ -18,6 +18,7 @@ from monitor.detectors.dead_units import DeadUnits
 from monitor.detectors.divergence import Divergence
 from monitor.detectors.exploding_gradient import ExplodingGradient
 from monitor.detectors.expression import Expression
+from monitor.detectors.model_audit import ModelAudit
 from monitor.detectors.nonfinite import NonFinite
 from monitor.detectors.oscillation import Oscillation
 from monitor.detectors.plateau import Plateau
@@ -49,6 +50,7 @@ _ALL: tuple[type, ...] = (
     BadInit,
     BadInitHiddenByNorm,
     UnnormalisedInput,
+    ModelAudit,
     Threshold,
     Expression,
 )

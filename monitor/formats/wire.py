@@ -17,8 +17,13 @@ class WireError(ValueError):
     """The bytes are not a protobuf message."""
 
 
+_SMALL = tuple(bytes((value,)) for value in range(0x80))
+
+
 def varint(value: int) -> bytes:
     """``value`` (a negative one as its 64-bit two's complement) as a varint."""
+    if 0 <= value < 0x80:  # nearly all are
+        return _SMALL[value]
     value &= 0xFFFF_FFFF_FFFF_FFFF
     out = bytearray()
     while value > 0x7F:
@@ -30,7 +35,12 @@ def varint(value: int) -> bytes:
 
 def field_bytes(number: int, value: bytes) -> bytes:
     """A length-delimited field: a string, bytes or an embedded message."""
-    return varint(number << 3 | BYTES) + varint(len(value)) + value
+    return opening(number, len(value)) + value
+
+
+def opening(number: int, length: int) -> bytes:
+    """What stands before the ``length`` bytes of a length-delimited field."""
+    return varint(number << 3 | BYTES) + varint(length)
 
 
 def field_varint(number: int, value: int) -> bytes:

@@ -82,9 +82,14 @@ def watch(
 
 
 def _plain(optimizer: object) -> Optimizer | None:
-    """The torch optimizer inside wrappers such as Accelerate's, which keep it as ``optimizer``."""
+    """The torch optimizer inside wrappers such as Accelerate's, which keep it as ``optimizer``.
+
+    A wrapper may call itself an ``Optimizer``; one that was never made as such has no hooks.
+    """
     found: object = optimizer
-    while found is not None and not isinstance(found, Optimizer):
+    while found is not None and not (
+        isinstance(found, Optimizer) and hasattr(found, "_optimizer_step_pre_hooks")
+    ):
         if not hasattr(found, "optimizer"):
             raise TypeError(
                 f"optimizer must be a torch.optim.Optimizer, not {type(optimizer).__name__}"

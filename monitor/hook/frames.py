@@ -36,29 +36,28 @@ class Numbers:
 
 def module_table(taken: Activations, rows: int, numbers: Numbers) -> Tensor:
     """float32 [rows, len(MODULE_STATS)]; NaN where a module did not run or a statistic is moot."""
-    table = torch.full((rows, len(MODULE_STATS)), _NAN)
-    total, norm, low, high, nonzero = (
-        numbers.take(5 * len(taken.rows)).view(len(taken.rows), 5).unbind(1)
-    )
-    count, looked, index = taken.counts.tensor, taken.looked.tensor, taken.rows.tensor
-    finite = torch.isfinite(low) & torch.isfinite(high)
-    columns = {
-        "act_mean": total / count,
-        "act_rms": norm / count.sqrt(),
-        "act_absmax": torch.maximum(-low, high),
-        "act_min": low,
-        "act_nonfinite": (~finite).float(),
-        "act_zero_fraction": 1 - nonzero / looked,
-        "act_count": count,
-    }
-    for name, column in columns.items():
-        table[index, MODULE_STATS.index(name)] = column
+    seen = len(taken.rows)
+    total, norm, low, high, nonzero = numbers.take(5 * seen).view(seen, 5).unbind(1)
+    count, looked = taken.counts.tensor, taken.looked.tensor
+    found = torch.full((seen, len(MODULE_STATS)), _NAN)
+    column = dict(zip(MODULE_STATS, found.unbind(1), strict=True))
+    absmax = torch.maximum(-low, high)
+    torch.div(total, count, out=column["act_mean"])
+    torch.div(norm, count.sqrt(), out=column["act_rms"])
+    column["act_absmax"].copy_(absmax)
+    column["act_min"].copy_(low)
+    column["act_nonfinite"].copy_(_nonfinite(absmax))
+    torch.div(looked - nonzero, looked, out=column["act_zero_fraction"])
+    column["act_count"].copy_(count)
+    if seen != rows or not taken.rows.in_order:
+        table = torch.full((rows, len(MODULE_STATS)), _NAN)
+        found = table.index_copy_(0, taken.rows.tensor, found)
     bounded = taken.saturated_rows
     fractions = numbers.take(len(bounded))
-    table[bounded.tensor, MODULE_STATS.index("act_saturated_fraction")] = fractions
+    found[bounded.tensor, MODULE_STATS.index("act_saturated_fraction")] = fractions
     dead = taken.dead_rows
-    table[dead.tensor, MODULE_STATS.index("act_dead_fraction")] = numbers.take(len(dead))
-    return table
+    found[dead.tensor, MODULE_STATS.index("act_dead_fraction")] = numbers.take(len(dead))
+    return found
 
 
 def input_scalars(taken: Activations, numbers: Numbers) -> dict[str, float]:
@@ -88,41 +87,54 @@ class ParameterNumbers:
 def parameter_table(taken: Sequence[Norms], rows: Index, numbers: Numbers) -> ParameterNumbers:
     """``rows``: the table's row for each parameter; NaN where a statistic could not be had."""
     table = torch.full((len(rows), len(PARAMETER_STATS)), _NAN)
-    found = [_fill(table, norms, rows.tensor, numbers) for norms in taken]
+    found = [_fill(table, norms, numbers) for norms in taken]
     weight, _, _, _, update, ratio = table.unbind(1)
     # A fresh bias is all zeros: its first update has no ratio, not an infinite one.
-    ratio.copy_(torch.where(weight > 0, update / weight, _NAN))
+    torch.div(update, torch.where(weight > 0, weight, _NAN), out=ratio)
     squares = [square for square, _ in found if square is not None]
     total = math.sqrt(sum(squares)) if squares else _NAN
+    if not rows.in_order:
+        table = table.index_select(0, rows.inverse)
     return ParameterNumbers(table, total, any(bad for _, bad in found))
 
 
-def _fill(table: Tensor, norms: Norms, row: Tensor, numbers: Numbers) -> tuple[float | None, bool]:
-    """Fill in what one optimizer's step left.
+def _fill(table: Tensor, norms: Norms, numbers: Numbers) -> tuple[float | None, bool]:
+    """Fill in what one optimizer's step left; a row per parameter, as they are numbered.
 
     Returns the sum of its squared gradients, None without any, and whether some is not finite.
     """
     weight, grad, absmax, nonfinite, update, _ = table.unbind(1)
-    weight[row[norms.weights.tensor]] = numbers.take(len(norms.weights))
+    _put(weight, norms.weights, numbers.take(len(norms.weights)))
     count = len(norms.grads)
     grad_norms, low, high = numbers.take(3 * count).view(3, count)
     update_norms = numbers.take(len(norms.updates)) * norms.update_factors.tensor
-    update[row[norms.updates.tensor]] = update_norms
+    _put(update, norms.updates, update_norms)
     scale, skipped = numbers.take(len(norms.scale)), numbers.take(len(norms.skipped))
     if bool((skipped > 0).any()):
-        return (
-            None,
-            False,
-        )  # the scaler's job, every now and then: neither news nor anyone's gradient
+        # The scaler's job, every now and then: neither news nor anyone's gradient.
+        return None, False
     unscale = 1.0 / scale if norms.scale else 1.0
-    bad = ~(torch.isfinite(low) & torch.isfinite(high))
-    with_grad = row[norms.grads.tensor]
     unscaled = grad_norms * unscale
-    grad[with_grad] = unscaled
-    absmax[with_grad] = torch.maximum(-low, high) * unscale
-    nonfinite[with_grad] = bad.float()
+    greatest = torch.maximum(-low, high)
+    bad = _nonfinite(greatest)
+    _put(grad, norms.grads, unscaled)
+    _put(absmax, norms.grads, greatest * unscale)
+    _put(nonfinite, norms.grads, bad)
     squares = float(unscaled.double().square().sum()) if count else None
     return squares, bool(bad.any())
+
+
+def _put(column: Tensor, index: Index, values: Tensor) -> None:
+    """``column[index] = values``."""
+    if len(index) == len(column) and index.in_order:
+        column.copy_(values)
+    else:
+        column[index.tensor] = values.to(column.dtype)
+
+
+def _nonfinite(absmax: Tensor) -> Tensor:
+    """Where the greatest magnitude is NaN or infinite; far cheaper than ``isfinite``."""
+    return absmax - absmax != 0
 
 
 def as_bytes(table: Tensor) -> bytes:

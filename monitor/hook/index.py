@@ -15,12 +15,14 @@ class Index:
     the list, the writer's thread asks for the tensor.
     """
 
-    __slots__ = ("_dtype", "_tensor", "items")
+    __slots__ = ("_dtype", "_everything", "_order", "_tensor", "items")
 
     def __init__(self, items: Sequence[float], dtype: torch.dtype = torch.int64) -> None:
         self.items = items
         self._dtype = dtype
         self._tensor: Tensor | None = None
+        self._everything: bool | None = None
+        self._order: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -31,6 +33,20 @@ class Index:
         if self._tensor is None:
             self._tensor = torch.tensor(self.items, dtype=self._dtype)
         return self._tensor
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the numbers are 0, 1, 2, ..., so that what they index can be taken as it is."""
+        if self._everything is None:
+            self._everything = list(self.items) == list(range(len(self.items)))
+        return self._everything
+
+    @property
+    def inverse(self) -> Tensor:
+        """Of a permutation: where each number stands."""
+        if self._order is None:
+            self._order = torch.argsort(self.tensor)
+        return self._order
 
 
 class Known:

@@ -79,8 +79,9 @@ def layout(
     modules: ModuleWatch,
     parameters: Sequence[Parameter],
     facts: Mapping[str, str],
+    more: Mapping[str, Table],
 ) -> Layout:
-    """The header for what is known now."""
+    """The header for what is known now; ``more`` are tables besides those two."""
     followed_by = {
         modules.names[index]: _plain_activation(text) for index, text in modules.followed_by.items()
     }
@@ -105,6 +106,7 @@ def layout(
             shapes=tuple(p.shape for p in sorted_parameters),
             followed_by=tuple(followed_by.get(p.owner, "") for p in sorted_parameters),
         ),
+        **more,
     }
     known = dict(facts)
     held = [p.copies for p in sorted_parameters]

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from monitor.hook.index import Index, Known
 from monitor.hook.modules import kind_of
 from monitor.hook.shards import copies, world_size
-from monitor.hook.tensors import sample, usable
+from monitor.hook.tensors import sample, usable, usable_gradient
 
 SAMPLED = 4096
 """Elements per parameter from which its update is estimated (error 2.7 %; with 256, 29 %)."""
@@ -205,7 +205,7 @@ class ParameterWatch:
         groups: dict[torch.device, tuple[list[int], list[Tensor]]] = {}
         for i in self._shares[share]:
             alive = self.parameters[i].ref()
-            grad = None if alive is None else usable(alive.grad)
+            grad = None if alive is None else usable_gradient(alive.grad)
             if grad is not None:
                 indices, grads = groups.setdefault(grad.device, ([], []))
                 indices.append(i)

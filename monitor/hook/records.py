@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from monitor.formats.layerstats import MODULE_STATS, Header, encode_frame
 from monitor.hook import frames
@@ -50,6 +50,8 @@ class Frame:
     tags: tuple[str, ...]
     look: Callable[[float, bool], None]
     """Told the gradient's norm and whether anything is not finite."""
+    more: Mapping[str, tuple[int, int, bytes]] = field(default_factory=dict)
+    """Tables that are known already: name -> (rows, columns, float32 little-endian)."""
 
     @property
     def header(self) -> Header | None:
@@ -81,4 +83,5 @@ class Frame:
             for name, table in (("modules", modules), ("parameters", parameters.table))
             if table.shape[0]
         }
+        tables.update(self.more)
         return encode_frame(self.step, self.wall_time, header.generation, tables, scalars)

@@ -1,8 +1,9 @@
 """Functions of torch that offer no hook, wrapped for as long as somebody listens.
 
 Some things that a monitor must know pass through functions without a hook: that a step was
-skipped (``GradScaler.step``), and the gradient's norm from before it was clipped. Each is wrapped
-once for the whole process; arguments, results and errors pass through untouched.
+skipped (``GradScaler.step``), the gradient's norm from before it was clipped, and what a loss was
+made of. Each is wrapped once for the whole process; arguments, results and errors pass through
+untouched.
 """
 
 from __future__ import annotations
@@ -95,3 +96,6 @@ TOTAL_NORM = Seam(clip_grad, "_get_total_norm")
 
 CLIP = Seam(clip_grad, "_clip_grads_with_norm_")
 """What ``clip_grad_norm_`` then scales the gradients with."""
+
+BACKWARD = Seam(torch.Tensor, "backward")
+"""``Tensor.backward(self, ...)``, which nearly every loop calls with its loss."""

@@ -25,6 +25,7 @@ from monitor.hook.clipping import Clipping
 from monitor.hook.facts import facts, learning_rates
 from monitor.hook.guard import Guard
 from monitor.hook.handle import Number
+from monitor.hook.inspection import TABLE, Inspection
 from monitor.hook.layout import Layout, layout, unwrapped
 from monitor.hook.modules import Activations, ModuleWatch
 from monitor.hook.parameters import ParameterWatch
@@ -73,6 +74,8 @@ class Session:
         self._parameters = ParameterWatch()
         # Now, too: of a mere collection of models, only its parts may live on.
         self._guard.run("parameters", self._refresh)
+        self._inspection = Inspection(inner) if rank == 0 else None
+        self._inspected = 0
         self._clipping = Clipping(self._parameters.owns)
         self._scaling = LossScaling(self._number, self._on_skipped)
         if not self._clipping.available:
@@ -131,6 +134,8 @@ class Session:
         self._modules.remove()
         self._clipping.remove()
         self._scaling.remove()
+        if self._inspection is not None:
+            self._inspection.remove()
         for handle in self._handles:
             handle.remove()
         self._writer.close(finished)
@@ -221,8 +226,16 @@ class Session:
         )
         known = self._known_layout(step, activations)
         now, tags = time.time(), tuple(tensors)
-        frame = Frame(step, now, known, activations, norms, values, numbers, tags, self._look)
+        more = self._audit()
+        frame = Frame(step, now, known, activations, norms, values, numbers, tags, self._look, more)
         self._writer.offer(frame)
+
+    def _audit(self) -> dict[str, tuple[int, int, bytes]]:
+        """What has been found out about the model since last time."""
+        if self._inspection is None or self._inspection.version == self._inspected:
+            return {}
+        self._inspected = self._inspection.version
+        return {TABLE: self._inspection.matrix()}
 
     def _scalars(self, seconds: float) -> tuple[dict[str, float], dict[str, Tensor]]:
         """Tag -> number, and tag -> 0-d tensor that may be on a device."""
@@ -243,15 +256,17 @@ class Session:
 
     def _known_layout(self, step: int, activations: Activations) -> Layout:
         hooks = self._modules.said(len(activations.rows) > 0, step, UNSEEN)
-        tables = self._modules.version, self._parameters.version
+        audit = self._inspection
+        tables = self._modules.version, self._parameters.version, audit.version if audit else 0
         versions = *tables, len(self._guard.lost), hooks
         if self._layout is None or versions != self._versions:
-            if tables != self._versions[:2]:
+            if tables != self._versions[:3]:
                 self._generation += 1
             self._versions = versions
             known = {**self._facts, **self._guard.lost, **({"activations": hooks} if hooks else {})}
+            more = {TABLE: audit.table()} if audit else {}
             self._layout = layout(
-                self._generation, self._modules, self._parameters.parameters, known
+                self._generation, self._modules, self._parameters.parameters, known, more
             )
         return self._layout
 

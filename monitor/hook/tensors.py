@@ -35,6 +35,21 @@ def usable(value: object) -> Tensor | None:
     return value.detach()
 
 
+def usable_gradient(value: object) -> Tensor | None:
+    """A gradient as :func:`usable` gives it; of a sparse one (embeddings), the values it holds.
+
+    Rows that a batch names twice may stand in it twice, and have to be added up first. How many
+    there are then is for the device to say, so that only the CPU, which is never behind, is asked.
+    """
+    if isinstance(value, Tensor) and value.layout is torch.sparse_coo and not value.is_meta:
+        if not value.is_coalesced():
+            if value.device.type != "cpu":
+                return None
+            value = value.detach().coalesce()
+        value = value.detach()._values()
+    return usable(value)
+
+
 def first_usable(output: object, depth: int = 3) -> Tensor | None:
     """The first usable tensor in a module's output: itself, or inside tuples, lists and dicts."""
     if isinstance(output, Tensor):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from monitor.formats import tfrecord
-from monitor.formats.layerstats import Header, encode_end, encode_header
+from monitor.formats.layerstats import Header, encode_end, encode_header_text, header_text
 
 log = logging.getLogger("monitor.hook")
 
@@ -81,6 +81,7 @@ class Writer:
         self._pid = os.getpid()
         self._last_step = 0
         self._header: Header | None = None
+        self._header_text = b""
         self._frames_since_header = 0
         self._file: FileIO | None = None
         self._thread = threading.Thread(target=self._run, name="monitor-hook", daemon=True)
@@ -135,9 +136,7 @@ class Writer:
         try:
             self._wait_for(record)
             payload = record.encode()
-            header = record.header
-            due = header is not self._header or self._frames_since_header >= _HEADER_EVERY
-            head = encode_header(header, record.step, time.time()) if header and due else b""
+            head = self._head(record)
         except Exception as error:  # the next record may be good
             self.dropped += 1
             if self.dropped == 1:
@@ -145,12 +144,23 @@ class Writer:
             return
         if head:
             self._append(head)
-            self._header = header
             self._frames_since_header = 0
         self._append(payload)
         self._last_step = record.step
         self.written += 1
         self._frames_since_header += 1
+
+    def _head(self, record: Record) -> bytes:
+        """The header to write before ``record``; empty if none is due."""
+        header = record.header
+        if header is None:
+            return b""
+        if header is not self._header:
+            self._header_text = header_text(header)
+            self._header = header
+        elif self._frames_since_header < _HEADER_EVERY:
+            return b""
+        return encode_header_text(self._header_text, record.step, time.time())
 
     def _wait_for(self, record: Record) -> None:
         """Wait for the device, in this thread; not for ever once the process wants to end."""

@@ -53,7 +53,10 @@ def bad_series() -> dict[str, Floats]:
     noise = rng.normal(size=n)
     broken = falling.copy()
     broken[400:] = np.nan
+    audited = np.full((3, DEPTH), np.nan)
+    audited[:, 0], audited[1:, 3] = 1.0, -1.0
     return {
+        "model_audit": audited,
         "nonfinite": broken,
         "divergence": falling + 0.03 * noise + np.where(t > 0.5, 4.0, 0.0),
         "threshold": 0.3 * noise + np.where(t > 0.5, 1000.0, 1.0),

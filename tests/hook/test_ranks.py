@@ -15,7 +15,7 @@ pytest.importorskip("torch.distributed.fsdp")
 
 from monitor.follower import Follower
 from monitor.formats.event import EventDecoder
-from monitor.formats.records import RecordReader
+from monitor.formats.records import Corruption, RecordReader
 from monitor.points import Points
 from monitor.ranks import Ranks
 from monitor.rules import load
@@ -74,6 +74,7 @@ def whole(directory: Path) -> dict[str, Points]:
     for path in health_files(directory):
         records = RecordReader().feed(path.read_bytes(), final=True)
         decoder = EventDecoder(".", path.name)
-        batch = decoder.decode([record for record in records if isinstance(record, bytes)])
-        found.update({points.key.tag: points for points in ranks.join(batch).points})
+        good = [record for record in records if not isinstance(record, Corruption)]
+        for batch in decoder.decode_all(good):
+            found.update({points.key.tag: points for points in ranks.join(batch).points})
     return found

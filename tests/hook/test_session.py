@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from torch import Tensor, nn  # noqa: E402
+from torch.optim import Optimizer  # noqa: E402
 
 import monitor  # noqa: E402
 from tests.hook.networks import gradient_norm, inputs, mlp, train  # noqa: E402
@@ -187,15 +189,63 @@ def test_outputs_of_every_sort(sort: str, seen: bool, tmp_path: Path) -> None:
         assert Stream(tmp_path).column("act_mean", "model") == [1.0]
 
 
-def test_sparse_gradients_are_left_out(tmp_path: Path) -> None:
+def test_sparse_gradients_count_rows_that_come_twice_together(tmp_path: Path) -> None:
     network = nn.Embedding(10, 4, sparse=True)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     with monitor.watch(network, optimizer, logdir=tmp_path):
-        network(torch.tensor([1, 2])).sum().backward()
+        network(torch.tensor([1, 2, 2])).sum().backward()
+        assert network.weight.grad is not None
+        assert not network.weight.grad.is_coalesced()
+        expected = float(network.weight.grad.to_dense().norm())
         optimizer.step()
     stream = Stream(tmp_path)
-    assert math.isnan(stream.column("grad_norm", "weight")[0])
+    assert stream.column("grad_norm", "weight") == [pytest.approx(expected, rel=1e-6)]
+    assert stream.column("grad_absmax", "weight") == [2.0]
     assert stream.column("update_norm", "weight")[0] > 0
+
+
+def test_a_batch_that_names_no_row_has_no_gradient_to_show(tmp_path: Path) -> None:
+    network = nn.Embedding(10, 4, sparse=True)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    with monitor.watch(network, optimizer, logdir=tmp_path):
+        network(torch.empty(0, dtype=torch.long)).sum().backward()
+        optimizer.step()
+    assert math.isnan(Stream(tmp_path).column("grad_norm", "weight")[0])
+
+
+class Wrapped(Optimizer):
+    """As Accelerate wraps an optimizer: it says that it is one, but steps on behalf of another."""
+
+    def __init__(self, optimizer: Any) -> None:
+        self.optimizer = optimizer
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        self.optimizer.step()
+
+
+def test_an_optimizer_inside_wrappers_is_found(tmp_path: Path) -> None:
+    network = mlp()
+    inner = torch.optim.SGD(network.parameters(), lr=0.25)
+    optimizer = Wrapped(Wrapped(inner))
+    with monitor.watch(network, optimizer, logdir=tmp_path):
+        for step in range(3):
+            network(inputs(network, step)).sum().backward()
+            optimizer.step()
+    assert Stream(tmp_path).steps("layer/update_norm") == [0, 1, 2]
+    assert Stream(tmp_path).values("health/lr")[0] == 0.25
+
+
+def test_accelerates_own_wrapper_is_looked_into(tmp_path: Path) -> None:
+    accelerate = pytest.importorskip("accelerate")
+    accelerator = accelerate.Accelerator(cpu=True)
+    network = mlp()
+    model, optimizer = accelerator.prepare(network, torch.optim.SGD(network.parameters(), lr=0.25))
+    with monitor.watch(model, optimizer, logdir=tmp_path):
+        for step in range(3):
+            optimizer.zero_grad()
+            accelerator.backward(model(inputs(network, step)).sum())
+            optimizer.step()
+    assert Stream(tmp_path).steps("layer/update_norm") == [0, 1, 2]
 
 
 def test_frozen_parameters_have_no_row_until_thawed(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The README's snippets for frameworks work as they stand there."""
+"""The snippets for frameworks in docs/hook.md work as they stand there."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "hook.md"
 
 
 def snippet(framework: str) -> str:
-    """The code block of the README that imports the adapter."""
-    blocks = README.read_text().split("\n\n")
+    """The code block of the page that imports the adapter."""
+    blocks = PAGE.read_text().split("\n\n")
     start = next(i for i, text in enumerate(blocks) if f"monitor.adapters.{framework} " in text)
     end = start
     while blocks[end].startswith("    "):
