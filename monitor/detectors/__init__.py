@@ -13,13 +13,19 @@ from monitor.detectors.base import (
     WindowDetector,
 )
 from monitor.detectors.divergence import Divergence
+from monitor.detectors.early_decay import EarlyDecay
 from monitor.detectors.exploding_gradient import ExplodingGradient
 from monitor.detectors.expression import Expression
+from monitor.detectors.loss_spike import LossSpike
 from monitor.detectors.nonfinite import NonFinite
+from monitor.detectors.not_learning import NotLearning
 from monitor.detectors.oscillation import Oscillation
+from monitor.detectors.overfitting import Overfitting
 from monitor.detectors.plateau import Plateau
+from monitor.detectors.slow_learning import SlowLearning
 from monitor.detectors.stalled import Stalled
 from monitor.detectors.threshold import Threshold
+from monitor.detectors.throughput_drop import ThroughputDrop
 from monitor.detectors.vanishing_gradient import VanishingGradient
 
 __all__ = [
@@ -36,6 +42,12 @@ _ALL: tuple[type, ...] = (
     Divergence,
     Oscillation,
     Plateau,
+    LossSpike,
+    SlowLearning,
+    NotLearning,
+    EarlyDecay,
+    Overfitting,
+    ThroughputDrop,
     Stalled,
     VanishingGradient,
     ExplodingGradient,
