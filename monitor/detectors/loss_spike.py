@@ -30,12 +30,13 @@ class LossSpike:
 
     ``pattern``: *repeated* where there are ``count`` spikes or more, so that the loss has a heavy
     tail; *lasting* where the last one was not recovered from: the level of what came since is
-    above that before by half of ``share`` of what was gained and by more than chance; *single*
+    above that before by half of ``share`` of what was gained and by more than chance, and has
+    been level for twenty bins; *single*
     where there are fewer and the loss came back; *any* of these.
 
     Defaults: ``height`` 1.5 and the exponent 2.2 keep log-normal noise of any width below (its
     extremes need up to 1.9); ``count`` 3: two may be an accident; ``share`` 0.25: a leap that
-    costs less than a quarter of what was learnt is mild; ``points`` 64 for q95 to be known.
+    costs less than a quarter of what was learnt is mild; ``points`` 100 for q95 to be known.
 
     Stays quiet: noise of tiny batches, bursts in more than one of twenty points, symmetric heavy
     noise (policies); the first steps; restarts of the rate and changes of curriculum, which
@@ -59,7 +60,7 @@ class LossSpike:
     )
     count: int = field(default=3, metadata={"unit": "points", "doc": "spikes that are many"})
     points: int = field(
-        default=64, metadata={"unit": "points", "doc": "points needed before judging"}
+        default=100, metadata={"unit": "points", "doc": "points needed before judging"}
     )
 
     name: ClassVar[str] = "loss_spike"
@@ -112,10 +113,11 @@ class LossSpike:
         half = _AROUND // 2
         last = int(starts[-1])
         before = middle(level[max(0, last - _AROUND) : last]) if last else float(level[0])
-        after = level[last + half :]
-        now = middle(after[-_AROUND:]) if len(after) else float(level[-1])
+        now = middle(level[-_AROUND:])
         noise = bins.noise() / bins.per_bin**0.5
-        stays = len(after) > half and now - before > max(0.5 * self.share * gained, 4 * noise)
+        stays = now - before > max(0.5 * self.share * gained, 4 * noise)
+        if stays and self.pattern != "repeated" and not _settled(level[last + half :], noise):
+            return UNKNOWN
         found = "repeated" if len(starts) >= self.count else "lasting" if stays else "single"
         if self.pattern not in {"any", found}:
             return OK
@@ -131,3 +133,9 @@ class LossSpike:
             f"usual scatter; the loss has {'not ' if stays else ''}come back: {number(now)} now"
         )
         return Verdict(Health.BAD, Evidence(peak, seen, onset))
+
+
+def _settled(after: Floats, noise: float) -> bool:
+    """So long since the spike, and so level, that it will not come back any more."""
+    half = len(after) // 2
+    return half >= 10 and middle(after[:half]) - middle(after[half:]) < noise

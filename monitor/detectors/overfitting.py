@@ -30,8 +30,8 @@ class Overfitting:
 
     Defaults: ``after`` 4, since validation is logged once per epoch: eight points may do;
     ``noise`` 4 and ``order`` 0.6 together, since each alone comes about by chance after a minimum
-    that was chosen as such; ``share`` 0.1: less is not worth a word; ``part`` 0.2 outlasts wiggles and
-    cycles of those who validate often.
+    that was chosen as such; ``share`` 0.1: less is not worth a word; ``part`` 0.2 outlasts
+    wiggles and cycles of those who validate often.
 
     Stays quiet: noisy or flat validation; a constant gap above training; wiggles that come back
     down; validation that rises together with training, which is divergence. Where nothing is
