@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -82,9 +83,7 @@ class LossSpike:
         if bins.points < self.points or n < 32:
             return UNKNOWN
         half = _AROUND // 2
-        around = sliding_window_view(bins.mean, _AROUND)
-        level = np.sort(around, axis=1)[:, half]
-        up = bins.high[half : n - half] - level
+        level, up = _heights(curve)
         gained = max(float(bins.head[:3].max()) - float(level[-1]), 0.0)
         limit = self._limit(up, gained)
         if limit <= 0:
@@ -133,6 +132,14 @@ class LossSpike:
             f"usual scatter; the loss has {'not ' if stays else ''}come back: {number(now)} now"
         )
         return Verdict(Health.BAD, Evidence(peak, seen, onset))
+
+
+@lru_cache(maxsize=1)  # Three rules look at the same curve in turn.
+def _heights(curve: Curve) -> tuple[Floats, Floats]:
+    """The level at each bin but the outermost four, and how far its highest point lies above."""
+    bins, half = bins_of(curve), _AROUND // 2
+    level = np.sort(sliding_window_view(bins.mean, _AROUND), axis=1)[:, half]
+    return level, bins.high[half : len(bins) - half] - level
 
 
 def _settled(after: Floats, noise: float) -> bool:
