@@ -16,15 +16,21 @@ from monitor.detectors.base import (
 )
 from monitor.detectors.dead_units import DeadUnits
 from monitor.detectors.divergence import Divergence
+from monitor.detectors.early_decay import EarlyDecay
 from monitor.detectors.exploding_gradient import ExplodingGradient
 from monitor.detectors.expression import Expression
+from monitor.detectors.loss_spike import LossSpike
 from monitor.detectors.model_audit import ModelAudit
 from monitor.detectors.nonfinite import NonFinite
+from monitor.detectors.not_learning import NotLearning
 from monitor.detectors.oscillation import Oscillation
+from monitor.detectors.overfitting import Overfitting
 from monitor.detectors.plateau import Plateau
 from monitor.detectors.saturated_units import SaturatedUnits
+from monitor.detectors.slow_learning import SlowLearning
 from monitor.detectors.stalled import Stalled
 from monitor.detectors.threshold import Threshold
+from monitor.detectors.throughput_drop import ThroughputDrop
 from monitor.detectors.unnormalised_input import UnnormalisedInput
 from monitor.detectors.vanishing_gradient import VanishingGradient
 
@@ -42,6 +48,12 @@ _ALL: tuple[type, ...] = (
     Divergence,
     Oscillation,
     Plateau,
+    LossSpike,
+    SlowLearning,
+    NotLearning,
+    EarlyDecay,
+    Overfitting,
+    ThroughputDrop,
     Stalled,
     VanishingGradient,
     ExplodingGradient,

@@ -24,11 +24,15 @@ class Verdict:
 
 
 def points_of(
-    values: Floats, steps: Ints | None = None, layers: Layers | None = None, tag: str = "loss"
+    values: Floats,
+    steps: Ints | None = None,
+    layers: Layers | None = None,
+    tag: str = "loss",
+    clock: Floats | None = None,
 ) -> Points:
     n = len(values)
     steps = np.arange(n, dtype=np.int64) if steps is None else steps
-    clock = np.arange(n, dtype=np.float64)
+    clock = np.arange(n, dtype=np.float64) if clock is None else clock
     return Points(SeriesKey("run", tag), "w", steps, clock, clock, values, layers)
 
 
@@ -39,9 +43,10 @@ def follow(
     context: Mapping[str, Floats] | None = None,
     layers: Layers | None = None,
     cuts: Sequence[int] = (),
+    clock: Floats | None = None,
 ) -> list[Verdict]:
     """All verdicts on the series, bad ones with their evidence; ``cuts``: where reads end."""
-    points = points_of(values, steps, layers)
+    points = points_of(values, steps, layers, clock=clock)
     known = {
         role: (context or {}).get(role, np.full(len(values), np.nan)) for role in detector.context
     }

@@ -63,6 +63,12 @@ def bad_series() -> dict[str, Floats]:
         "expression": falling + 0.03 * noise + np.where(t > 0.5, 4.0, 0.0),
         "oscillation": 1.5 + 0.5 * (-1.0) ** np.arange(n) + 0.05 * noise,
         "plateau": falling + 0.08 * noise,
+        "loss_spike": falling + 0.03 * noise + 20.0 * (np.arange(n) % 150 == 149),
+        "slow_learning": 3 - t + 0.003 * noise,
+        "not_learning": 2.303 + 0.01 * noise,
+        "early_decay": 0.2 + 2 / (1 + np.minimum(t, 0.1) * 30) + 0.01 * noise,
+        "overfitting": 1.0 + 1.5 * np.exp(-t / 0.1) + 2 * np.maximum(t - 0.3, 0) + 0.01 * noise,
+        "throughput_drop": falling,
         "exploding_gradient": np.exp(0.3 * noise) * np.where(t > 0.5, 1e4, 1.0),
         "vanishing_gradient": 10.0 ** (np.arange(DEPTH) - DEPTH)
         * np.exp(0.3 * rng.normal(size=(60, DEPTH))),
@@ -72,6 +78,23 @@ def bad_series() -> dict[str, Floats]:
         "saturated_units": np.where(np.arange(DEPTH) % 2 == 1, 0.9, np.nan) * np.ones((60, 1)),
         "unnormalised_input": 1e8 + 1e6 * noise,
     }
+
+
+def bad_context(name: str) -> dict[str, Floats] | None:
+    """What else has to be known for that series to be bad."""
+    t = np.arange(len(bad_series()[name]))
+    contexts = {
+        "early_decay": {"learning_rate": np.where(t < 80, 1e-3, 1e-4)},
+        "overfitting": {"train_loss": 2.5 * np.exp(-t / 200)},
+    }
+    return contexts.get(name)
+
+
+def bad_clock(name: str) -> Floats | None:
+    """When that series was written, if it is that which is bad."""
+    if name != "throughput_drop":
+        return None
+    return np.cumsum(np.where(np.arange(len(bad_series()[name])) < 300, 1.0, 3.0))
 
 
 def odd_series() -> dict[str, Floats]:

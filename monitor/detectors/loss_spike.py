@@ -1,0 +1,149 @@
+"""A loss that leaps up and comes back, once or again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from monitor.detectors.robust import Bins, at_quantile, bins_of, check, fold, middle, number
+from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Ints, Verdict
+
+_AROUND = 9
+"""Bins whose median is the level at the middle one: a leap may last four of them."""
+
+
+@dataclass(frozen=True)
+class LossSpike:
+    """A loss that leaps far above its surroundings, once or again and again.
+
+    Sees the whole curve: how far the highest point of each bin lies above the level, the median
+    of nine bins. What belongs to the usual scatter is told from its own shape: with q75 and q95
+    of these heights, a spike is higher than ``q95 * max((q95 / q75) ** 2.2, 4)``, times
+    ``height``. For the normal distribution that is about eighteen standard deviations, and as
+    much farther out as the scatter is heavier in its tail; skewed batches pull q75 and q95
+    apart and raise it with them. A spike must also be ``share`` of all that was gained, stand out
+    by twice the scatter downwards, and lie behind the first twentieth (four bins at least).
+
+    ``pattern``: *repeated* where there are ``count`` spikes or more, so that the loss has a heavy
+    tail; *lasting* where the last one was not recovered from: the level of what came since is
+    above that before by half of ``share`` of what was gained and by more than chance, and has
+    been level for twenty bins; *single*
+    where there are fewer and the loss came back; *any* of these.
+
+    Defaults: ``height`` 1.5 and the exponent 2.2 keep log-normal noise of any width below (its
+    extremes need up to 1.9); ``count`` 3: two may be an accident; ``share`` 0.25: a leap that
+    costs less than a quarter of what was learnt is mild; ``points`` 100 for q95 to be known.
+
+    Stays quiet: noise of tiny batches, bursts in more than one of twenty points, symmetric heavy
+    noise (policies); the first steps; restarts of the rate and changes of curriculum, which
+    are steps, not spikes: whatever stays up for more than four bins.
+
+    Source: our reasoning; quantiles as in Tukey's letter values.
+    """
+
+    pattern: Literal["any", "single", "repeated", "lasting"] = field(
+        default="any",
+        metadata={
+            "unit": "choice",
+            "choices": ("any", "single", "repeated", "lasting"),
+            "doc": "which spikes: one or two that recovered, many, or one that did not recover",
+        },
+    )
+    height: float = field(
+        default=1.5, metadata={"unit": "ratio", "doc": "times what the scatter explains"}
+    )
+    share: float = field(
+        default=0.25, metadata={"unit": "ratio", "doc": "least height over what was gained"}
+    )
+    count: int = field(default=3, metadata={"unit": "points", "doc": "spikes that are many"})
+    points: int = field(
+        default=100, metadata={"unit": "points", "doc": "points needed before judging"}
+    )
+
+    name: ClassVar[str] = "loss_spike"
+    context: ClassVar[tuple[str, ...]] = ()
+    default_match: ClassVar[Mapping[str, str]] = {"role": "train_loss"}
+
+    def __post_init__(self) -> None:
+        known = {"any", "single", "repeated", "lasting"}
+        check("pattern", self.pattern in known, "one of any, single, repeated, lasting")
+        check("height", self.height > 0, "more than 0")
+        check("share", self.share >= 0, "0 or more")
+        check("count", self.count >= 2, "at least 2")
+        check("points", self.points >= 32, "at least 32 points")
+
+    def judge(self, curve: Curve) -> Verdict:
+        """Judges the curve so far."""
+        bins = bins_of(curve)
+        n = len(bins)
+        if bins.points < self.points or n < 32:
+            return UNKNOWN
+        half = _AROUND // 2
+        level, up = _heights(curve)
+        gained = max(float(bins.head[:3].max()) - float(level[-1]), 0.0)
+        limit = self._limit(up, gained)
+        if limit <= 0:
+            return OK
+        first = max(4, n // 20) - half
+        at = np.flatnonzero(up > limit)
+        at = at[at >= max(first, 0)]
+        if not len(at):
+            return OK
+        # Down is measured without the bins that follow a spike, which may undershoot.
+        if float((level - bins.low[half : n - half]).max()) > 0.5 * float(up[at].max()):
+            return OK
+        starts = at[np.diff(at, prepend=-_AROUND) > half]
+        return self._bad(bins, starts, level, up, gained)
+
+    def _limit(self, up: Floats, gained: float) -> float:
+        """What no usual scatter reaches; 0 if nothing is known of it."""
+        low, high = at_quantile(up, 0.75), at_quantile(up, 0.95)
+        if high <= 0:
+            return self.share * gained
+        tail = min(high / low, 1e6) if low > 0 else 1e6
+        usual: float = self.height * high * max(tail**2.2, 4.0)
+        return max(usual, self.share * gained)
+
+    def _bad(self, bins: Bins, starts: Ints, level: Floats, up: Floats, gained: float) -> Verdict:
+        half = _AROUND // 2
+        last = int(starts[-1])
+        before = middle(level[max(0, last - _AROUND) : last]) if last else float(level[0])
+        now = middle(level[-_AROUND:])
+        noise = bins.noise() / bins.per_bin**0.5
+        stays = now - before > max(0.5 * self.share * gained, 4 * noise)
+        if stays and self.pattern != "repeated" and not _settled(level[last + half :], noise):
+            return UNKNOWN
+        found = "repeated" if len(starts) >= self.count else "lasting" if stays else "single"
+        if self.pattern not in {"any", found}:
+            return OK
+        top = int(starts[int(np.argmax(up[starts]))])
+        peak = float(bins.high[top + half])
+        usual = middle(np.abs(up))
+        onset = int(bins.steps[int(starts[0]) + half])
+        high = fold(float(up[top]) / usual) if usual > 0 else "far beyond"
+        seen = (
+            f"{len(starts)} spike{'s' if len(starts) > 1 else ''} up to step "
+            f"{int(bins.steps[-1])}, the highest {number(peak)} at about step "
+            f"{int(bins.steps[top + half])} over {number(float(level[top]))} around it, {high} the "
+            f"usual scatter; the loss has {'not ' if stays else ''}come back: {number(now)} now"
+        )
+        return Verdict(Health.BAD, Evidence(peak, seen, onset))
+
+
+@lru_cache(maxsize=1)  # Three rules look at the same curve in turn.
+def _heights(curve: Curve) -> tuple[Floats, Floats]:
+    """The level at each bin but the outermost four, and how far its highest point lies above."""
+    bins, half = bins_of(curve), _AROUND // 2
+    level = np.sort(sliding_window_view(bins.mean, _AROUND), axis=1)[:, half]
+    return level, bins.high[half : len(bins) - half] - level
+
+
+def _settled(after: Floats, noise: float) -> bool:
+    """So long since the spike, and so level, that it will not come back any more."""
+    half = len(after) // 2
+    return half >= 10 and middle(after[:half]) - middle(after[half:]) < noise

@@ -1,0 +1,107 @@
+"""A loss that never left its first level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from monitor.detectors.robust import SIGMA, Bins, bins_of, check, middle, number
+from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
+
+
+@dataclass(frozen=True)
+class NotLearning:
+    """A loss that never left its first level, such as ln(classes).
+
+    Sees the whole curve. It is cut into six; bad where the median of each sixth, and that of the
+    first 16 points within ``noise`` times the noise, differ from the median of all by no more
+    than chance (3.5 standard errors), and the noise is below ``calm`` of the level.
+
+    Defaults: ``points`` 100, and ``steps`` 300 for those who log often; ``calm`` 0.05: a classifier
+    at chance varies by a few percent with its batches, fine-tuning at its floor by a tenth or
+    more; ``noise`` 3.
+
+    Stays quiet: wandering (adversaries); noise about zero (policies) and large noise (fine-tuning
+    at the floor, tiny batches); whatever falls, however slowly, once it is beyond chance; a rate
+    that is still warming up (role ``learning_rate``); runs that log a reward, whose losses need
+    not fall; a loss of exactly 0. Cannot tell: a long plateau that will break by itself, or a
+    calm model that was at its best from the beginning; hence for information only. Misses:
+    regressions whose batches differ by more than ``calm``.
+
+    Source: our reasoning; ln(classes) is the cross-entropy of guessing.
+    """
+
+    points: int = field(
+        default=100, metadata={"unit": "points", "doc": "points needed before judging"}
+    )
+    steps: int = field(
+        default=300, metadata={"unit": "steps", "doc": "steps needed before judging"}
+    )
+    calm: float = field(
+        default=0.05, metadata={"unit": "ratio", "doc": "greatest noise over the level"}
+    )
+    noise: float = field(
+        default=3.0, metadata={"unit": "ratio", "doc": "distance of the start over the noise"}
+    )
+
+    name: ClassVar[str] = "not_learning"
+    context: ClassVar[tuple[str, ...]] = ("learning_rate", "reward")
+    default_match: ClassVar[Mapping[str, str]] = {"role": "train_loss"}
+
+    def __post_init__(self) -> None:
+        check("points", self.points >= 24, "at least 24 points")
+        check("steps", self.steps >= 1, "at least 1 step")
+        check("calm", self.calm > 0, "more than 0")
+        check("noise", self.noise > 0, "more than 0")
+
+    def judge(self, curve: Curve) -> Verdict:
+        """Judges the curve so far."""
+        bins = bins_of(curve)
+        n = len(bins)
+        if bins.points < self.points or n < 24 or bins.steps[-1] - curve.first_step < self.steps:
+            return UNKNOWN
+        if rewarded(curve) or rising(curve):
+            return UNKNOWN
+        level, noise = middle(bins.mean), bins.noise()
+        if level == 0 or noise > self.calm * abs(level):
+            return OK
+        if abs(middle(bins.head) - level) > self.noise * noise:
+            return OK
+        sixth = n // 6
+        parts = bins.mean[n - 6 * sixth :].reshape(6, sixth)
+        medians = np.sort(parts, axis=1)[:, sixth // 2]
+        white = noise / bins.per_bin**0.5
+        # Batches that repeat make noise that is not white; it must not be taken for progress.
+        scatter = max(white, min(SIGMA * middle(np.abs(bins.mean - level)), 2 * white))
+        chance = 3.5 * 1.25 * scatter / sixth**0.5
+        if float(np.abs(medians - level).max()) > chance:
+            return OK
+        return Verdict(Health.BAD, _seen(bins, level, noise))
+
+
+def rewarded(curve: Curve) -> bool:
+    """The run logs a reward: its losses are no measure of what it learns."""
+    rewards = curve.context.get("reward")
+    return rewards is not None and bool(np.isfinite(rewards).any())
+
+
+def rising(curve: Curve) -> bool:
+    """The learning rate has not been up for half of the run: it is warming up."""
+    rates: Floats = curve.context.get("learning_rate", np.empty(0))
+    known = rates[np.isfinite(rates)]
+    return len(known) > 0 and middle(known) < 0.8 * float(known[-1])
+
+
+def _seen(bins: Bins, level: float, noise: float) -> Evidence:
+    classes = round(float(np.exp(level))) if 0.6 < level < 12 else 0
+    chance = classes >= 2 and abs(float(np.log(classes)) - level) < 0.02 * level
+    named = f", about ln({classes}), that of guessing among {classes} classes" if chance else ""
+    onset = int(bins.steps[0])
+    seen = (
+        f"the loss has stayed at {number(level)}{named} (noise {number(noise)}) from the first "
+        f"point, step {onset}, to step {int(bins.steps[-1])}"
+    )
+    return Evidence(level, seen, onset)

@@ -1,0 +1,124 @@
+"""A validation loss that rises while the training loss falls on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from monitor.detectors.robust import SIGMA, bins_of, check, middle, number
+from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
+
+
+@dataclass(frozen=True)
+class Overfitting:
+    """A validation loss that has risen since its best, while the training loss fell on.
+
+    Sees the whole validation curve, and the training loss (role ``train_loss``) as of each of
+    its bins. The best is the lowest median of three neighbours; now is the median of the last
+    three. Bad where, over at least ``after`` bins and ``part`` of the run since the best,
+
+    * the rise is ``noise`` times the noise of one bin, which is taken from second differences,
+      in which a trend does not count;
+    * the rise is ``share`` of what validation had gained, or of what training has, if less;
+    * ``order`` is reached by Kendall's tau, the share of pairs that rise less that of pairs that
+      fall: a shift up, or noise after a lucky minimum, has little of it;
+    * the training loss, where it is known, has not risen since: the median of the last third
+      since the best is no higher than that of the first, by a twentieth of all that it gained.
+
+    Defaults: ``after`` 4, since validation is logged once per epoch: eight points may do;
+    ``noise`` 4 and ``order`` 0.6 together, since each alone comes about by chance after a minimum
+    that was chosen as such; ``share`` 0.1: less is not worth a word; ``part`` 0.2 outlasts
+    wiggles and cycles of those who validate often.
+
+    Stays quiet: noisy or flat validation; a constant gap above training; wiggles that come back
+    down; validation that rises together with training, which is divergence. Where nothing is
+    known of the training loss (another directory), the rise alone decides.
+
+    Source: early stopping's criteria as studied by Prechelt, "Early Stopping - But When?"
+    (1998); tau is Kendall's.
+    """
+
+    share: float = field(
+        default=0.1, metadata={"unit": "ratio", "doc": "rise over what was gained"}
+    )
+    noise: float = field(
+        default=4.0, metadata={"unit": "ratio", "doc": "times the noise that it must have risen"}
+    )
+    order: float = field(
+        default=0.6, metadata={"unit": "ratio", "doc": "how steadily it rises: Kendall's tau"}
+    )
+    part: float = field(
+        default=0.2, metadata={"unit": "ratio", "doc": "part of the run since the best"}
+    )
+    after: int = field(
+        default=4, metadata={"unit": "points", "doc": "points needed since the best"}
+    )
+
+    name: ClassVar[str] = "overfitting"
+    context: ClassVar[tuple[str, ...]] = ("train_loss",)
+    default_match: ClassVar[Mapping[str, str]] = {"role": "val_loss"}
+
+    def __post_init__(self) -> None:
+        check("share", self.share > 0, "more than 0")
+        check("noise", self.noise > 0, "more than 0")
+        check("order", 0 < self.order < 1, "between 0 and 1")
+        check("part", 0 <= self.part < 1, "between 0 and 1")
+        check("after", self.after >= 3, "at least 3 points")
+
+    def judge(self, curve: Curve) -> Verdict:
+        """Judges the curve so far."""
+        bins = bins_of(curve)
+        n, mean = len(bins), bins.mean
+        if n < self.after + 3:
+            return UNKNOWN
+        smooth = np.sort(np.stack((mean[:-2], mean[1:-1], mean[2:])), axis=0)[1]
+        at = int(np.argmin(smooth))  # the first of the three
+        best, now = float(smooth[at]), float(smooth[-1])
+        since = mean[at + 1 :]
+        rise = now - best
+        if rise <= 0 or len(since) <= max(self.after, self.part * n):
+            return OK
+        bends = np.abs(mean[:-2] - 2 * mean[1:-1] + mean[2:])
+        noise = SIGMA * middle(bends) / 6**0.5
+        gained = float(mean[0]) - best
+        train = _column(curve)
+        fell = float(train[:3].max()) - middle(train[-3:]) if len(train) >= 3 else gained
+        if rise <= self.noise * noise or rise < self.share * max(min(gained, fell), 0.0):
+            return OK
+        if rise < self.share * gained or _tau(since) < self.order:
+            return OK
+        if len(train) >= 3 and _rose(train, at, max(fell, 0.0)):
+            return OK
+        return self._bad(curve, best, now, int(bins.steps[at + 1]), train)
+
+    def _bad(self, curve: Curve, best: float, now: float, onset: int, train: Floats) -> Verdict:
+        seen = (
+            f"the validation loss is {number(now)} at step {int(curve.steps[-1])} and has been "
+            f"rising since its best, {number(best)} near step {onset}"
+        )
+        if len(train) >= 3:
+            seen += f", while the training loss went on to {number(middle(train[-3:]))}"
+        return Verdict(Health.BAD, Evidence(now, seen, onset))
+
+
+def _column(curve: Curve) -> Floats:
+    train = curve.context.get("train_loss", np.empty(0))
+    return train if bool(np.isfinite(train).all()) else train[np.isfinite(train)]
+
+
+def _tau(values: Floats) -> float:
+    """Kendall's tau against the order in time; of at most 64 of them, evenly picked."""
+    chosen = values[:: -(-len(values) // 64)]
+    later = np.sign(chosen[None, :] - chosen[:, None])
+    n = len(chosen)
+    return float(np.triu(later, 1).sum()) / (n * (n - 1) / 2)
+
+
+def _rose(train: Floats, at: int, fell: float) -> bool:
+    """The training loss rose, too, since validation was best."""
+    since = train[min(at, len(train) - 3) :]
+    third = max(1, len(since) // 3)
+    return middle(since[-third:]) - middle(since[:third]) > 0.05 * fell

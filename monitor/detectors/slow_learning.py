@@ -1,0 +1,96 @@
+"""A loss that falls at a constant rate: the learning rate could be higher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from monitor.detectors.not_learning import rewarded
+from monitor.detectors.robust import bins_of, check, middle, number
+from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
+
+
+@dataclass(frozen=True)
+class SlowLearning:
+    """A loss that falls slowly, smoothly and steadily: the learning rate is probably too low.
+
+    Sees the whole curve, whose first twentieth is left out. What is left is cut into six; bad
+    where the gain from each to the next is at least ``even`` of the mean gain (and no more than
+    its inverse), the last gains together at least ``even`` of the first ones and no more than
+    its inverse, and each gain beyond four standard errors. A rate that is right shows in a curve
+    that bends: an exponential that passes is at most 0.4 of its time constant long, so that seven
+    times the run so far is needed to come near its end.
+
+    Defaults: ``even`` 0.8; ``steps`` 500 and ``points`` 100: any curve is straight if one
+    looks at little of it.
+
+    Stays quiet: power laws, exponentials and all that bends; noise that hides the trend; runs
+    whose learning rate changed by half or more (warm-up, decay); runs that log a reward.
+    Cannot tell: the beginning of a very long run, or a loss without a floor that is meant to
+    fall for ever (critics, likelihoods); hence for information only.
+
+    Source: our reasoning.
+    """
+
+    even: float = field(
+        default=0.8, metadata={"unit": "ratio", "doc": "late gains over early ones"}
+    )
+    steps: int = field(
+        default=500, metadata={"unit": "steps", "doc": "steps needed before judging"}
+    )
+    points: int = field(
+        default=100, metadata={"unit": "points", "doc": "points needed before judging"}
+    )
+
+    name: ClassVar[str] = "slow_learning"
+    context: ClassVar[tuple[str, ...]] = ("learning_rate", "reward")
+    default_match: ClassVar[Mapping[str, str]] = {"role": "train_loss"}
+
+    def __post_init__(self) -> None:
+        check("even", 0 < self.even < 1, "between 0 and 1")
+        check("steps", self.steps >= 1, "at least 1 step")
+        check("points", self.points >= 24, "at least 24 points")
+
+    def judge(self, curve: Curve) -> Verdict:
+        """Judges the curve so far."""
+        bins = bins_of(curve)
+        n = len(bins)
+        if bins.points < self.points or n < 24 or bins.steps[-1] - curve.first_step < self.steps:
+            return UNKNOWN
+        if rewarded(curve):
+            return UNKNOWN
+        size = (n - n // 20) // 6
+        parts = bins.mean[n - 6 * size :].reshape(6, size)
+        medians = np.sort(parts, axis=1)[:, size // 2]
+        gains = medians[:-1] - medians[1:]
+        mean = float(medians[0] - medians[-1]) / 5
+        if mean <= 0 or float(gains.min()) < self.even * mean or _bent(gains, self.even):
+            return OK
+        if float(gains.max()) * self.even > mean:
+            return OK
+        error = bins.noise() * 1.25 * (2 / (size * bins.per_bin)) ** 0.5
+        if float(gains.min()) < 4 * error or _changed(curve):
+            return OK
+        onset, last = int(bins.steps[0]), int(bins.steps[-1])
+        now = middle(parts[-1])
+        seen = (
+            f"the loss has come from {number(float(bins.head[0]))} at step {onset} to "
+            f"{number(now)} at step {last} at a constant rate, about "
+            f"{number(mean * 6)} in all, and does not bend"
+        )
+        return Verdict(Health.BAD, Evidence(now, seen, onset))
+
+
+def _bent(gains: Floats, even: float) -> bool:
+    early, late = float(gains[:2].sum()), float(gains[-2:].sum())
+    return late < even * early or late * even > early
+
+
+def _changed(curve: Curve) -> bool:
+    """The learning rate did not stay about where it was."""
+    rates = curve.context.get("learning_rate", np.empty(0))
+    known = rates[np.isfinite(rates)]
+    return len(known) > 0 and float(known.max()) > 1.5 * float(known.min())

@@ -1,0 +1,89 @@
+"""A run whose steps take longer than they did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from monitor.detectors.robust import at_quantile, check, middle, number
+from monitor.points import OK, UNKNOWN, Curve, Evidence, Health, Verdict
+
+
+@dataclass(frozen=True)
+class ThroughputDrop:
+    """A run whose steps take persistently longer than they did.
+
+    Sees when the points of the whole curve were written: seconds per step of each bin, wall time
+    over steps, whatever the values are. What it was: the lowest median of an eighth of the bins
+    before the last ``hold`` of the run. Bad where four fifths of those last bins (five at least)
+    take ``factor`` times as long, for ``lasting`` seconds at least.
+
+    Defaults: ``factor`` 1.5, since steps of one run differ by some ten percent, and by less once
+    an eighth of it is taken together; ``hold`` 0.1 outlasts a checkpoint; ``lasting`` 60
+    seconds, since a machine that is shared is slower now and then, and less is nobody's trouble;
+    ``points`` 40: five slow ones and four medians before.
+
+    Stays quiet: slow first steps (compilation); checkpoints, evaluations and resumes, which are
+    single slow bins or the same in all of them; another logging interval, since it is time per
+    step. Cannot tell: a curriculum of longer sequences, or layers that are unfrozen, from a
+    slower machine; hence for information only.
+
+    Source: our reasoning.
+    """
+
+    factor: float = field(
+        default=1.5, metadata={"unit": "ratio", "doc": "time per step over what it was"}
+    )
+    hold: float = field(
+        default=0.1, metadata={"unit": "ratio", "doc": "part of the run that it stays slow"}
+    )
+    lasting: float = field(
+        default=60.0, metadata={"unit": "seconds", "doc": "how long it is slow at least"}
+    )
+    points: int = field(
+        default=40, metadata={"unit": "points", "doc": "points needed before judging"}
+    )
+
+    name: ClassVar[str] = "throughput_drop"
+    context: ClassVar[tuple[str, ...]] = ()
+    default_match: ClassVar[Mapping[str, str]] = {"role": "train_loss"}
+
+    def __post_init__(self) -> None:
+        check("factor", self.factor > 1, "more than 1")
+        check("hold", 0 < self.hold < 0.5, "between 0 and 0.5")
+        check("lasting", self.lasting >= 0, "0 seconds or more")
+        check("points", self.points >= 20, "at least 20 points")
+
+    def judge(self, curve: Curve) -> Verdict:
+        """Judges the curve so far."""
+        if curve.count < self.points or len(curve.steps) < 20:
+            return UNKNOWN
+        took, steps = np.diff(curve.wall_times), np.diff(curve.steps)
+        known = np.isfinite(took) & (took >= 0) & (steps > 0)
+        each = took[known] / steps[known]
+        n = len(each)
+        if n < 19:
+            return UNKNOWN
+        hold = max(5, int(self.hold * n))
+        size = max(3, n // 8)
+        whole = (n - hold) // size
+        before = np.sort(each[: whole * size].reshape(whole, size), axis=1)[:, size // 2]
+        was, now = float(before.min()), at_quantile(each[-hold:], 0.2)
+        if was <= 0 or now <= self.factor * was:
+            return OK
+        slow = np.flatnonzero(each < self.factor * was)
+        begin = int(slow[-1]) + 1 if len(slow) else 0
+        begin = min(begin, n - hold)
+        if float(took[known][begin:].sum()) < self.lasting:
+            return OK
+        onset = int(curve.steps[:-1][known][begin])
+        typical = middle(each[-hold:])
+        seen = (
+            f"a step takes {number(typical)} s up to step {int(curve.steps[-1])}, "
+            f"{number(typical / was)} times the {number(was)} s that it took before; "
+            f"slow since about step {onset}"
+        )
+        return Verdict(Health.BAD, Evidence(typical / was, seen, onset))

@@ -1,0 +1,71 @@
+"""A rate that fell too early, at a step or at every one, and schedules that are well."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monitor.detectors.early_decay import EarlyDecay
+from monitor.points import Floats
+from tests.detectors.following import Verdict, first_bad, follow
+
+N = 800
+T = np.arange(N) / N
+
+
+def learned(rate: Floats, seed: int, tau: float = 0.25, floor: float = 0.2) -> Floats:
+    """What a rate brings: the loss falls with the rate spent, its noise is that of the rate."""
+    noise = np.random.default_rng(seed).normal(size=N)
+    return floor + 2.0 * np.exp(-np.cumsum(rate) / N / tau) + 0.02 * np.sqrt(rate) * noise
+
+
+def judged(rate: Floats, loss: Floats) -> Verdict | None:
+    return first_bad(follow(EarlyDecay(), loss, context={"learning_rate": 1e-3 * rate}))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "rate",
+    [np.where(T < 0.15, 1.0, 0.05), np.where(T < 0.25, 1.0, 0.01), np.exp(-T / 0.1)],
+    ids=["step", "late step", "geometric"],
+)
+def test_it_fell_too_early(rate: Floats, seed: int) -> None:
+    bad = judged(rate, learned(rate, seed))
+    assert bad is not None
+    assert bad.evidence is not None
+    assert bad.evidence.onset_step is not None
+    assert rate[bad.evidence.onset_step] < 0.25
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_other_units(factor: float) -> None:
+    rate = np.where(T < 0.15, 1.0, 0.05)
+    assert judged(rate, learned(rate, 0) * factor - 3 * factor) is not None
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "rate",
+    [
+        np.ones(N),
+        0.5 * (1 + np.cos(np.pi * T)),
+        1 - T,
+        np.minimum(T / 0.3, 1 - (T - 0.3) / 0.7) + 0.01,
+        np.where(T < 0.85, 1.0, 0.1),
+        0.999995 ** np.arange(N),
+    ],
+    ids=["constant", "cosine", "line", "one cycle", "tail", "hardly"],
+)
+def test_schedules_that_are_well(rate: Floats, seed: int) -> None:
+    assert judged(rate, learned(rate, seed)) is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_stairs_at_the_right_time(seed: int) -> None:
+    rate = np.where(T < 0.4, 1.0, np.where(T < 0.7, 0.1, 0.01))
+    drop = np.where(T < 0.4, 0.0, 0.15)
+    assert judged(rate, learned(np.ones(N), seed, tau=0.1, floor=0.5) - drop) is None
+
+
+def test_nothing_is_known_without_a_rate() -> None:
+    assert first_bad(follow(EarlyDecay(), learned(np.where(T < 0.15, 1.0, 0.05), 0))) is None

@@ -1,0 +1,56 @@
+"""Losses that never leave their start, and those that may stand there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monitor.detectors.not_learning import NotLearning
+from monitor.points import Floats
+from tests.detectors.following import Verdict, first_bad, follow
+from tests.detectors.recipes import Recipe, train
+
+N = 800
+T = np.arange(N) / N
+
+
+def judged(loss: Floats, **context: Floats) -> Verdict | None:
+    return first_bad(follow(NotLearning(), loss, context=context))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("shift", [0.0, -20.0])
+@pytest.mark.parametrize("factor", [1.0, 1e-6, 1e6])
+def test_stuck_at_chance(seed: int, factor: float, shift: float) -> None:
+    loss = np.log(10) + 0.03 * np.random.default_rng(seed).normal(size=N)
+    bad = judged((loss + shift) * factor)
+    assert bad is not None
+    assert bad.evidence is not None
+    assert ("ln(10)" in bad.evidence.seen) == (factor == 1 and shift == 0)
+
+
+def test_a_real_training_whose_rate_is_far_too_low() -> None:
+    assert judged(train(Recipe(lr=1e-9, steps=400)).loss) is not None
+    assert judged(train(Recipe(steps=400)).loss) is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_look_alikes(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(size=N)
+    quiet = [
+        1.2 + 0.15 * noise,  # fine-tuning at its floor
+        0.02 * noise - 0.01,  # a policy
+        0.7 + 0.4 * np.cumsum(noise) / N**0.5 + 0.02 * noise,  # an adversary
+        2.3 - 0.5 * T + 0.03 * noise,
+        1e-5 * np.abs(noise),  # converged from the start
+        np.zeros(N),
+    ]
+    for loss in quiet:
+        assert judged(loss) is None
+
+
+def test_warm_up_and_reward_leave_it_unknown() -> None:
+    loss = np.log(10) + 0.03 * np.random.default_rng(0).normal(size=N)
+    assert judged(loss, learning_rate=1e-3 * T) is None
+    assert judged(loss, reward=T) is None

@@ -1,0 +1,50 @@
+"""Validation that rises while training goes on, and validation that does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monitor.detectors.overfitting import Overfitting
+from monitor.points import Floats
+from tests.detectors.following import Verdict, first_bad, follow
+
+
+def judged(val: Floats, train: Floats | None) -> Verdict | None:
+    context = None if train is None else {"train_loss": train}
+    return first_bad(follow(Overfitting(), val, context=context))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n", [10, 30, 300])
+@pytest.mark.parametrize("known", [True, False])
+def test_it_rises_from_a_third_on(n: int, seed: int, known: bool) -> None:
+    noise = np.random.default_rng(seed).normal(size=(2, n))
+    t = np.arange(n) / n
+    train = 2.3 * np.exp(-t / 0.2) + 0.02 * noise[0]
+    val = 1.0 + 1.3 * np.exp(-t / 0.1) + 1.5 * np.maximum(t - 0.3, 0) + 0.02 * noise[1]
+    for factor, shift in ((1.0, 0.0), (1e-6, 0.0), (1e6, 0.0), (1.0, -20.0)):
+        bad = judged(val * factor + shift, train * factor + shift if known else None)
+        assert bad is not None
+        assert bad.evidence is not None
+        assert bad.evidence.onset_step is not None
+        assert bad.evidence.onset_step < 0.6 * n
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("n", [10, 30, 300])
+def test_look_alikes(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    t = np.arange(n) / n
+    train = 2.3 * np.exp(-t / 0.2)
+    gap = train + 0.3 + 0.05 * rng.normal(size=n)
+    flat = 1.0 + 1.3 * np.exp(-t / 0.1) + 0.1 * rng.normal(size=n)
+    wiggle = gap + 0.1 * np.sin(2 * np.pi * 3 * t)
+    for val in (gap, flat, wiggle):
+        assert judged(val, train) is None
+
+
+def test_divergence_is_not_overfitting() -> None:
+    t = np.arange(30) / 30
+    train = 0.5 + np.exp(-t / 0.1) + 4 * np.maximum(t - 0.3, 0)
+    assert judged(train + 0.2, train) is None
