@@ -89,7 +89,7 @@ class DeadUnits:
         )
         more = f" and {len(dead) - 3} more" if len(dead) > 3 else ""
         seen = (
-            f"{len(dead)} of {ran} ReLU layers put out zeros, whatever their input: units dead "
+            f"{len(dead)} of {ran} ReLU layers have units that are zero for every input: "
             f"{told}{more} (steps {int(window.steps[0])} to {int(window.steps[-1])}, each looking "
             "back on ten samples)"
         )
