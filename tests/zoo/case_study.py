@@ -100,14 +100,14 @@ def case_1_does_not_learn(script: Script) -> None:
 
 @faulty(
     "oscillation",
-    or_else=("divergence", *BAD_START),
-    beside=(*AROUND, "not_learning", "vanishing_gradient"),
-    advice="learning rate",
+    or_else=("divergence", "not_learning", *BAD_START),
+    beside=(*AROUND, "vanishing_gradient"),
+    advice="learning rate|initiali[sz]ation",
 )
 def case_2_clipped_and_wild(script: Script) -> None:
     """Inputs clipped to a range: the loss is wild; the rate is too high."""
     x, y = heat(script.seed)
-    _train(script, network(norm=True, std=WIDE), clipped(x) / 1e4, y, 0.3, 800, size=8)
+    _train(script, network(norm=True, std=WIDE), clipped(x) / 1e4, y, 3.0, 600, size=8)
 
 
 def _few(script: Script) -> tuple[Tensor, Tensor]:
@@ -131,7 +131,7 @@ def case_4_decayed_later(script: Script) -> None:
     x, y = _few(script)
     _train(script, network(norm=True, std=WIDE), x, y, 1e-3, 1200,
         sequence([(0, 1), (0.2, 0.1), (0.5, 0.01)]))  # fmt: skip
-    script.onset(0)
+    script.onset(360, known=False)  # a tenth of the run after the first step
 
 
 @faulty("bad_init_hidden_by_norm", or_else=("bad_init",), beside=AROUND, advice="norm")

@@ -131,7 +131,11 @@ def adam_at_one_half(script: Script) -> None:
 
 
 @faulty(
-    "oscillation", or_else=(*RATE, "loss_spike"), beside=WILD, advice="learning rate", hook=False
+    "oscillation",
+    or_else=(*RATE, "loss_spike", "not_learning"),
+    beside=WILD,
+    advice="learning rate",
+    hook=False,
 )
 def sgd_beyond_the_edge(script: Script) -> None:
     """A regression at the edge of the stable rate, in large batches: up and down, never lower."""

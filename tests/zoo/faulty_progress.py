@@ -68,7 +68,7 @@ def floor_of_a_constant_rate(script: Script) -> None:
     """Fast at first, then at the noise floor of a constant rate."""
     x, y = diabetes()
     model = nn.Linear(10, 1)
-    fit(script, Plan(model, torch.optim.SGD(model.parameters(), 0.1),
+    fit(script, Plan(model, torch.optim.SGD(model.parameters(), 0.01),
         batches(16, x, y, seed=script.seed), absolute, steps=2000))  # fmt: skip
     _floor(script, "train/loss")
 
@@ -83,7 +83,7 @@ def floor_of_label_noise(script: Script) -> None:
         wrong = torch.rand(64) < 0.5
         return batch[0], torch.where(wrong, torch.randint(0, 10, (64,)), batch[1])
 
-    fit(script, Plan(model, torch.optim.Adam(model.parameters(), 0.01),
+    fit(script, Plan(model, torch.optim.Adam(model.parameters(), 0.002),
         batches(64, x, y, seed=script.seed, change=noise), cross_entropy, steps=2000,
         tags=HUGGING_FACE))  # fmt: skip
     _floor(script, "train/loss")
