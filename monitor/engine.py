@@ -343,7 +343,7 @@ class Engine:
             last_step=run.heartbeat.last_step,
             last_event=run.heartbeat.last_clock,
             ended=run.heartbeat.ended,
-            alerts=run.episodes.alerts(self.rules.inhibitions),
+            alerts=tuple(_about(run, run.episodes.alerts(self.rules.inhibitions))),
             forgotten=run.episodes.forgotten,
             scalars=MappingProxyType(dict(run.scalars)),
             layers=MappingProxyType(dict(run.layer_stats)),
@@ -428,6 +428,18 @@ def _informed(evidence: Evidence, context: Mapping[str, Floats]) -> Evidence:
         if len(column) and np.isfinite(column[-1])
     }
     return replace(evidence, facts={**known, **evidence.facts}) if known else evidence
+
+
+def _about(run: _Run, alerts: Iterable[Alert]) -> Iterator[Alert]:
+    """The alerts with what is known of the run as a whole: which optimizer it is trained with.
+
+    Joined when looked at, since the file that says it need not be the first that is read.
+    """
+    known = {name: run.facts[name] for name in ("optimizer",) if name in run.facts}
+    for alert in alerts:
+        evidence = alert.evidence
+        facts = {**known, **evidence.facts}
+        yield replace(alert, evidence=replace(evidence, facts=facts)) if known else alert
 
 
 def _lookback(window_rule: Rule) -> int:
