@@ -7,7 +7,7 @@ fed and their order; only :meth:`Engine.tick` is handed the daemon's time, for s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import cast
 
@@ -197,7 +197,7 @@ class Engine:
             last_step=run.heartbeat.last_step,
             last_event=run.heartbeat.last_clock,
             ended=run.heartbeat.ended,
-            alerts=run.episodes.alerts(self.rules.inhibitions),
+            alerts=tuple(_about(run, run.episodes.alerts(self.rules.inhibitions))),
             forgotten=run.episodes.forgotten,
             scalars=MappingProxyType(dict(run.scalars)),
             layers=MappingProxyType(dict(run.layer_stats)),
@@ -219,6 +219,18 @@ class Engine:
         """Drops a run; nothing happens if it was never seen."""
         self._runs.pop(name, None)
         self._ranks.forget(name)
+
+
+def _about(run: _Run, alerts: Iterable[Alert]) -> Iterator[Alert]:
+    """The alerts with what is known of the run as a whole: which optimizer it is trained with.
+
+    Joined when looked at, since the file that says it need not be the first that is read.
+    """
+    known = {name: run.facts[name] for name in ("optimizer",) if name in run.facts}
+    for alert in alerts:
+        evidence = alert.evidence
+        facts = {**known, **evidence.facts}
+        yield replace(alert, evidence=replace(evidence, facts=facts)) if known else alert
 
 
 def _same(a: Layers | None, b: Layers) -> bool:

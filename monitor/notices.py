@@ -51,6 +51,7 @@ def _values(alert: Alert) -> Mapping[str, str]:
     evidence, rule = alert.evidence, alert.rule
     return {
         "learning_rate": "unknown",
+        "optimizer": "unknown",
         **evidence.facts,
         "run": alert.run,
         "alert": rule.alert,

@@ -23,6 +23,7 @@ VARIABLES: Mapping[str, str] = {
     "seen": "one sentence with numbers and steps: what was seen",
     "layers": "the layers at fault, worst first",
     "learning_rate": "the learning rate at the time, or 'unknown'",
+    "optimizer": "the optimizer's class, as the hook says it, or 'unknown'",
 }
 """What templates may name, and what each stands for."""
 

@@ -18,6 +18,7 @@ from monitor.formats.event import EventDecoder  # noqa: E402
 from monitor.hook import graph, inspection, seams  # noqa: E402
 from monitor.notices import AlertDocument, document  # noqa: E402
 from monitor.rules.default import load  # noqa: E402
+from monitor.rules.templates import render  # noqa: E402
 from tests.hook.networks import Transformer, mlp  # noqa: E402
 from tests.hook.reading import headers, payloads  # noqa: E402
 
@@ -402,3 +403,13 @@ def test_a_graph_beyond_the_limit_is_left_alone(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(graph, "LARGEST", 5)
     assert graph.graph_of(loss) is None
     assert graph.graph_of(torch.zeros(())) is None
+
+
+def test_alerts_name_the_optimizer(tmp_path: Path) -> None:
+    network = chain(nn.Linear(16, 1), nn.ReLU())
+    audited(network, VECTORS, mse, tmp_path)
+    engine = Engine(load())
+    engine.feed(EventDecoder("run", "w").decode(payloads(tmp_path)))
+    (alert,) = (a for a in engine.alerts() if a.rule.alert in AUDITS)
+    assert alert.evidence.facts["optimizer"] == "SGD"
+    assert render("with {{ optimizer }}", alert.evidence.facts) == "with SGD"

@@ -218,7 +218,7 @@ MISTAKES = {
     rules(ONE + "labels: x"): "7:17: expected a mapping, found 'x'",
     # annotations
     rules(ONE + "annotations: {sumary: x}"): "7:23: unknown key 'sumary'; did you mean 'summary'? (known here: summary, advice, runbook_url)",
-    rules(ONE + "annotations: {summary: '{{ stpe }}'}"): "7:32: unknown template variable 'stpe'; did you mean 'step'? (known here: run, alert, detector, severity, subject, step, onset, value, seen, layers, learning_rate, height)",
+    rules(ONE + "annotations: {summary: '{{ stpe }}'}"): "7:32: unknown template variable 'stpe'; did you mean 'step'? (known here: run, alert, detector, severity, subject, step, onset, value, seen, layers, learning_rate, optimizer, height)",
     rules(ONE + "annotations: {advice: '{{ $value }}'}"): "7:31: '{{ $value }}': expected a name in braces, did you mean '{{ value }}'?",
     rules(ONE + "annotations: {advice: '{{ a'}"): "7:31: '{{' without '}}' in '{{ a'",
     # match
