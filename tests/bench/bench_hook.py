@@ -143,26 +143,26 @@ def alone(network: nn.Module, x: Tensor, seconds: float) -> str:
     """Training by itself with the defaults: the cadence that came of it, and its cost."""
     network = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
-    looks: dict[bool, list[float]] = {True: [], False: []}
+    looks: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
     with tempfile.TemporaryDirectory() as logdir:
         health = monitor.watch(network, optimizer, logdir=logdir)
         assert isinstance(health, Session)
-        step, end, k = 0, time.perf_counter() + seconds, []
+        step, end, first = 0, time.perf_counter() + seconds, health._cadence.every
         while time.perf_counter() < end or step < 8 * WARMUP:
-            looked, begin = health._sampling, _clocks(x)[CPU]
+            looked, begin = health._sampling, _clocks(x)
             train_step(network, optimizer, x)
             if step >= WARMUP:
-                looks[looked].append(_clocks(x)[CPU] - begin)
-                k.append(health._cadence.every)
+                now = _clocks(x)
+                looks[looked].append((now[CPU] - begin[CPU], now[WALL] - begin[WALL]))
             step += 1
+        k = health._cadence.every
         health.close()
-    other = statistics.median(looks[False])
-    more = statistics.median(looks[True]) - other
-    share = more * len(looks[True]) / (other * len(k))
-    cost = f"{100 * share:.2f} % of the processor's time after warm-up, {1000 * more:.1f} ms a look"
-    return (
-        f"{step} steps, looked at every {k[0]}th in the beginning and {k[-1]}th in the end: {cost}"
-    )
+    shares = []
+    for clock in (CPU, WALL):
+        other = statistics.median(times[clock] for times in looks[False])
+        more = statistics.median(times[clock] for times in looks[True]) - other
+        shares.append(f"{100 * more / (k * other):.2f} %")
+    return f"{step} steps; every {first}th looked at, then every {k}th: " + " and ".join(shares)
 
 
 def main() -> None:
@@ -179,7 +179,7 @@ def main() -> None:
             for row in table(measure(network, x, seconds)):
                 print("  {:24}{:>20}{:>20}".format(*row))
             print(f"  alone: {alone(network, x, min(seconds, ALONE))}", flush=True)
-    print("columns: the training thread's processor time; the wall's")
+    print("columns, and shares: by the training thread's processor time; by the wall's clock")
     if LEFT_OUT:
         print(f"not installed: {', '.join(LEFT_OUT)}")
     print(f"again: python -m tests.bench.bench_hook {seconds:g} {' '.join(sys.argv[2:])}")
