@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from monitor.notices import AlertDocument
-from tests.zoo.kinds import Truth
-from tests.zoo.score import Outcome, judge, lines, total
 
 pytest.importorskip("torch")
 
+from tests.zoo.kinds import Truth
+from tests.zoo.score import Outcome, judge, lines, total
 from tests.zoo.script import Note
 
 NOTE = Note(onset=400, known=True, last=999)
