@@ -167,38 +167,30 @@ def momentum_too_wild(script: Script) -> None:
     advice="clip|learning rate",
 )
 def recurrent_explosion(script: Script) -> None:
-    """A plain RNN with ReLU over 40 steps; once its recurrent weights pass 1, gradients explode."""
+    """A plain RNN with recurrent weights above 1: fine on 8 steps, then there are 64."""
     rng = script.generator()
-    steps = rng.normal(size=(1024, 40, 2))
-    y = tensor(steps[:, :, 0].sum(axis=1, keepdims=True))
+    steps = rng.normal(size=(1024, 64, 2))
+    y = tensor(steps[:, -8:, 0].sum(axis=1, keepdims=True))
     cells = torch.nn.RNN(2, 24, nonlinearity="relu", batch_first=True)
     head = torch.nn.Linear(24, 1)
     model = torch.nn.ModuleDict({"cells": cells, "head": head})
-    cells.load_state_dict({**cells.state_dict(), "weight_hh_l0": torch.eye(24) * 0.9})
-    optimizer = torch.optim.SGD(model.parameters(), 3e-4)
+    cells.load_state_dict({**cells.state_dict(), "weight_hh_l0": torch.eye(24) * 1.1})
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    at = 200 + 40 * (script.seed % 4)
     source = batches(32, tensor(steps), y, seed=script.seed)
     with script.watch(model, optimizer):
         for step in range(500):
             a, b = next(source)
-            loss = (head(cells(a)[0][:, -1]) - b).square().mean()
+            seen = a if step >= at else a[:, -8:]
+            loss = (head(cells(seen)[0][:, -1]) - b).square().mean()
             optimizer.zero_grad()
             loss.backward()
-            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1e30)
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             script.clock.sleep(0.2)
             script.scalar("train/loss", float(loss), step)
             script.scalar("train/grad_norm", float(norm), step)
-    _explosion(script, "train/grad_norm")
-
-
-def _explosion(script: Script, tag: str) -> None:
-    """The onset: the norm is 30 times its median so far, of at least ten points."""
-    _, norm = script.curve(tag)
-    for i in range(10, len(norm)):
-        if not norm[i] <= 30 * np.nanmedian(norm[:i]):
-            script.onset(i, known=False)
-            return
-    script.onset(0, known=False)
+    script.onset(at)
 
 
 @faulty(
