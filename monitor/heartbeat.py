@@ -10,6 +10,8 @@ import numpy as np
 from monitor.points import Batch, Floats, Pulse
 
 RECENT_GAPS = 64
+LAST_WORDS_SECONDS = 60.0
+"""After its end a run may still say something: results of a test, what another writer had buffered."""
 
 
 class Heartbeat:
@@ -31,13 +33,18 @@ class Heartbeat:
         """Seconds since the epoch of the latest event."""
         self.ended = False
         """A writer has said that the run is over, and none has gone on since."""
+        self._ended_at = 0.0
 
     def hear(self, batch: Batch) -> None:
         """Takes note of what one read of one file gave."""
         steps, clock = batch.events
         heard = len(steps) > 0
         self._pulse = None
-        self.ended = batch.ended if heard or batch.ended else self.ended
+        if heard and clock[-1] > self._ended_at + LAST_WORDS_SECONDS:
+            self.ended = False
+        if batch.ended:
+            self.ended = True
+            self._ended_at = max(self.last_clock, float(clock[-1]) if heard else 0.0)
         if not heard:
             return
         if clock[-1] >= self.last_clock:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.heartbeat import RECENT_GAPS, Heartbeat
+from monitor.heartbeat import LAST_WORDS_SECONDS, RECENT_GAPS, Heartbeat
 from monitor.points import Batch
 from tests.toys import batch, scalar_points
 
@@ -57,8 +57,16 @@ def test_the_typical_gap_is_a_recent_one() -> None:
 def test_a_run_that_goes_on_has_not_ended() -> None:
     ended = replace(at(0.0), ended=True)
     assert heard(ended).ended
-    assert not heard(ended, at(5.0)).ended
+    assert not heard(ended, at(LAST_WORDS_SECONDS + 1.0)).ended
     assert heard(at(0.0), Batch("run", "b", ended=True)).ended
+
+
+def test_last_words_after_the_end_are_no_going_on() -> None:
+    ended = replace(at(1000.0), ended=True)
+    # What TensorBoard's writer had buffered, and the results of a test.
+    assert heard(ended, at(990.0, 1000.0, writer="b")).ended
+    assert heard(ended, at(1030.0, writer="b")).ended
+    assert not heard(ended, at(1030.0, writer="b"), at(1100.0, writer="b")).ended
 
 
 def test_an_older_file_read_later_does_not_set_the_clock_back() -> None:
