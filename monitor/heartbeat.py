@@ -11,7 +11,8 @@ from monitor.points import Batch, Floats, Pulse
 
 RECENT_GAPS = 64
 LAST_WORDS_SECONDS = 60.0
-"""After its end a run may still say something: results of a test, what another writer had buffered."""
+"""After its end a run may still say something: results of a test, or what another writer had
+buffered."""
 
 
 class Heartbeat:
