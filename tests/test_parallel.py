@@ -67,7 +67,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_same_alerts_counts_and_views(tmp_path: Path) -> None:
     for i in range(6):
         write_run(tmp_path / f"sick{i}", {"loss": nan_at(40 + i)})
-        write_run(tmp_path / f"well{i}", {"train/loss": falling(), "lr": falling()})
+        write_run(tmp_path / f"well{i}", {"train/loss": falling(), "lr": [0.1] * 200})
     (tmp_path / "well0" / "broken.tfevents").write_bytes(b"\xff" * 300)
     alone, together = (Follower([tmp_path], load(None)) for _ in range(2))
     alone.catch_up(final=True)

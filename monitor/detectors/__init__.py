@@ -19,6 +19,7 @@ from monitor.detectors.divergence import Divergence
 from monitor.detectors.early_decay import EarlyDecay
 from monitor.detectors.exploding_gradient import ExplodingGradient
 from monitor.detectors.expression import Expression
+from monitor.detectors.loss_scale_collapse import LossScaleCollapse
 from monitor.detectors.loss_spike import LossSpike
 from monitor.detectors.model_audit import ModelAudit
 from monitor.detectors.nonfinite import NonFinite
@@ -31,7 +32,9 @@ from monitor.detectors.slow_learning import SlowLearning
 from monitor.detectors.stalled import Stalled
 from monitor.detectors.threshold import Threshold
 from monitor.detectors.throughput_drop import ThroughputDrop
+from monitor.detectors.unchanged_weights import UnchangedWeights
 from monitor.detectors.unnormalised_input import UnnormalisedInput
+from monitor.detectors.update_ratio import UpdateRatio
 from monitor.detectors.vanishing_gradient import VanishingGradient
 
 __all__ = [
@@ -62,6 +65,9 @@ _ALL: tuple[type, ...] = (
     BadInit,
     BadInitHiddenByNorm,
     UnnormalisedInput,
+    UnchangedWeights,
+    UpdateRatio,
+    LossScaleCollapse,
     ModelAudit,
     Threshold,
     Expression,

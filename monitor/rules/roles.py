@@ -22,6 +22,7 @@ BUILTIN: dict[str, str] = {
     "val_accuracy": "the same on held-out data",
     "grad_norm": "the norm of all gradients together",
     "reward": "rewards and returns of reinforcement learning",
+    "loss_scale": "the factor by which mixed precision scales the loss",
 }
 """The built-in roles and what each means."""
 
@@ -65,6 +66,9 @@ _NORM = re.compile(
     r"(?:^| )(?:(?:grads?|gradients?)(?: (?:l\d*|total|global))* norms?|gradnorm|gnorm)"
     r"(?: (?:total|global|all|step|epoch|before|after|pre|post|clip|clipping|clipped|unclipped))*$"
 )
+_SCALE = re.compile(
+    r"(?:^| )(?:(?:loss|grad|gradient|amp|fp\d*) scal(?:e|er|ing)(?: scale)?|scaler(?: scale)?)$"
+)
 _REWARD = re.compile(r"rewards?\d*|rew|returns?")
 _ABOUT_A_REWARD = re.compile(r"scale|std|stddev|var|variance|coef|weight|threshold")
 
@@ -83,6 +87,7 @@ def builtin_roles(run: str, tag: str) -> frozenset[str]:
     found = {
         "learning_rate": _is_rate(tag, words),
         "grad_norm": _NORM.search(" ".join(words)) is not None,
+        "loss_scale": _SCALE.search(" ".join(words)) is not None,
         "reward": any(map(_REWARD.fullmatch, words))
         and not any(map(_ABOUT_A_REWARD.fullmatch, words)),
     }

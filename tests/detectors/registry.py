@@ -76,6 +76,9 @@ def bad_series() -> dict[str, Floats]:
         "bad_init_hidden_by_norm": np.tile([9.0, 1.0], 4) * np.exp(0.1 * rng.normal(size=(60, 8))),
         "dead_units": np.where(np.arange(DEPTH) > 5, 1.0, 0.2) * np.ones((60, 1)),
         "saturated_units": np.where(np.arange(DEPTH) % 2 == 1, 0.9, np.nan) * np.ones((60, 1)),
+        "unchanged_weights": np.where(np.arange(DEPTH) == 2, 0.0, 0.1) * np.ones((60, 1)),
+        "update_ratio": np.where(np.arange(DEPTH) == 2, 0.4, 1e-3) * np.ones((60, 1)),
+        "loss_scale_collapse": 2.0 ** np.maximum(16 - np.maximum(np.arange(n) - 300, 0), -8),
         "unnormalised_input": 1e8 + 1e6 * noise,
     }
 

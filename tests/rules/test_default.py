@@ -61,6 +61,7 @@ def test_one_fault_one_alert(rules: RuleSet) -> None:
         "LossOscillating", "LossPlateau", "ExplodingGradients", "LossSpikes",
         "LossSpikeNotRecovered", "LossSpike", "LearningRateDecayedEarly", "NotLearning",
         "LearningSlowly", "Overfitting",
+        "UnchangedWeights", "UpdatesTooLarge", "UpdatesTooSmall",
     }  # fmt: skip
     assert hidden_by(rules, "LossOscillating") == {
         "LossPlateau", "LossSpikes", "LossSpikeNotRecovered", "LossSpike", "NotLearning",

@@ -53,8 +53,12 @@ TAGS = {
         "rollout/ep_rew_mean", "step_rewards_CartPole-v1", "episode_reward", "eval/mean_reward",
         "Environment/Cumulative Reward", "charts/episodic_return",
     ],
+    "loss_scale": [
+        "loss_scale", "train/loss_scaler", "health/loss_scale", "lossScale", "grad_scaler",
+        "scaler/scale", "amp_scale", "train/grad_scale", "fp16_scaler",
+    ],
     "": [
-        "loss_scale", "train/loss_scaler", "lossless", "closs", "loss_weight", "loss/std",
+        "lossless", "closs", "loss_weight", "loss/std",
         "loss_ratio", "early_stopping/best_loss", "min_val_loss", "stop_loss", "packet_loss",
         "loss_time",
         "time/loss", "losses/clipfrac", "losses/explained_variance", "glossary", "blossom",

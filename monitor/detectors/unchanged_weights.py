@@ -1,0 +1,127 @@
+"""Parameters that are to be trained and never move."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.detectors.robust import check
+from monitor.points import Evidence, Health, Verdicts, Window
+
+
+@dataclass(frozen=True)
+class UnchangedWeights:
+    """Parameters that want a gradient and have not moved since the training began.
+
+    Sees the norm of each parameter's update, the difference that an optimizer's step has made
+    to it. Bad where, from the attempt's first sampled step on and for ``samples`` of them at
+    least, a parameter's update was exactly zero each time, while half of all parameters moved
+    in half of these steps. It is looked for in the first ``within`` sampled steps; afterwards
+    the alert ends when everything moves.
+
+    A parameter is not moved by an optimizer that was not given it, whose learning rate for it
+    is zero, or by a graph that is cut before it (``detach``, a branch that is never run). A
+    rate so small that the sum rounds back to the old weight looks the same, and does the same.
+
+    Defaults: ``samples`` 20: the hook looks at each of the first twenty steps; ``within`` 60, if a
+    warm-up has to be waited for; ``share`` 0.05: fewer of all trainable numbers are taken for a
+    part that is not used on purpose, a pooler, a spare head.
+
+    Stays quiet: parameters that do not want a gradient (``requires_grad`` False), which are not
+    in the stream; steps that a loss scaler skips, in which nothing moves; a learning rate that
+    is still warming up from zero; several optimizers, whose updates are not known; what moved
+    once and died later (``dead_units``), and converged runs. Cannot tell: a part that is to be
+    thawed later by its learning rate.
+
+    Source: SageMaker Debugger's unchanged_tensor, for the idea; that only exact zeros from the
+    start on count is our reasoning.
+    """
+
+    samples: int = field(
+        default=20, metadata={"unit": "points", "doc": "sampled steps without any movement"}
+    )
+    within: int = field(
+        default=60, metadata={"unit": "points", "doc": "sampled steps in which it is looked for"}
+    )
+    share: float = field(
+        default=0.05,
+        metadata={"unit": "ratio", "doc": "part of all trainable numbers that is still"},
+    )
+
+    name: ClassVar[str] = "unchanged_weights"
+    layered: ClassVar[bool] = True
+    context: ClassVar[tuple[str, ...]] = ("learning_rate",)
+    default_match: ClassVar[Mapping[str, str]] = {"stat": "update_norm"}
+
+    def __post_init__(self) -> None:
+        check("samples", self.samples >= 2, "at least 2 sampled steps")
+        check("within", self.within >= self.samples, "at least as many as samples")
+        check("share", 0 <= self.share < 1, "at least 0, less than 1")
+
+    @property
+    def lookback(self) -> int:
+        """All of the attempt, for as long as it is looked for."""
+        return self.within
+
+    def __call__(self, window: Window) -> Verdicts:
+        """BAD while a parameter has stood still from the first sampled step on."""
+        health = np.full(window.new, Health.UNKNOWN, np.int8)
+        n = len(window.steps)
+        if window.layers is None or not window.new or not window.values.shape[1]:
+            return Verdicts(health)
+        for i in range(n - window.new, n):
+            if window.index + i + 1 >= self.samples:
+                health[i - n + window.new] = self._judge(window.upto(i, self.within))
+        return Verdicts(health)
+
+    def _judge(self, window: Window) -> Health:
+        """Of the window's last point. The loop over points ends with the first ``within``."""
+        if window.index:  # the beginning is out of sight
+            recent = window.values[-self.samples :]
+            return Health.UNKNOWN if (recent == 0).all(axis=0).any() else Health.OK
+        if _warming_up(window):
+            return Health.UNKNOWN
+        still = self.still(window)
+        return Health.BAD if still.any() else Health.OK
+
+    def still(self, window: Window) -> NDArray[np.bool_]:
+        """Which of the N parameters have not moved, if they are a share that counts."""
+        zero = window.values == 0
+        still: NDArray[np.bool_] = zero.all(axis=0)
+        moved = (window.values > 0).mean(axis=1) >= 0.5 * (1 - still.mean())
+        layers = window.layers
+        assert layers is not None
+        sizes = np.array([float(np.prod(shape)) for shape in layers.shapes])
+        if moved.mean() < 0.5 or not still.any() or still.all():
+            return np.zeros_like(still)
+        if len(sizes) == len(still) and sizes[still].sum() < self.share * sizes.sum():
+            return np.zeros_like(still)
+        return still
+
+    def explain(self, window: Window) -> Evidence:
+        """Which parameters, and how long they have been looked at."""
+        layers = window.layers
+        assert layers is not None
+        still = np.flatnonzero(self.still(window))
+        shown = ", ".join(layers.names[i] for i in still[:4])
+        more = f" and {len(still) - 4} more" if len(still) > 4 else ""
+        seen = (
+            f"{len(still)} of {len(layers.names)} trainable parameters have not moved at all in "
+            f"{len(window.steps)} sampled steps ({int(window.steps[0])} to "
+            f"{int(window.steps[-1])}): {shown}{more}"
+        )
+        names = tuple(layers.names[i] for i in still)
+        return Evidence(float(len(still)), seen, int(window.steps[0]), names)
+
+
+def _warming_up(window: Window) -> bool:
+    """Whether the learning rate, where it is known, grows and is still far from its level."""
+    rates = window.context.get("learning_rate")
+    if rates is None:
+        return False
+    known = rates[np.isfinite(rates)]
+    return len(known) > 1 and bool(known[-1] > 1.05 * known[len(known) // 2])

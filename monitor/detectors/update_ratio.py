@@ -1,0 +1,143 @@
+"""Updates that are far too large, or far too small, for the weights that they change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.detectors.robust import check, median, number
+from monitor.points import Evidence, Floats, Health, Layers, Verdicts, Window
+
+_SIDES = ("high", "low")
+
+
+@dataclass(frozen=True)
+class UpdateRatio:
+    """Weights that a step changes by far more, or far less, than is usual.
+
+    Sees the norm of each parameter's update over the norm of the parameter, of weights (two or
+    more dimensions) only. Usual are 1e-4 to 1e-2. With ``side``
+
+    * *high*: bad where a weight changes by at least ``large`` of itself in each of the first
+      ``samples`` sampled steps, so that hardly anything is left of what it was;
+    * *low*: bad where a weight's median over ``samples`` sampled steps is below ``small``
+      while half of the other weights are above a hundred times that.
+
+    Defaults: ``large`` 0.1: a tenth, six times in a row, is half of the weight; Adam at 0.001
+    begins with 0.01 to 0.05, residual nets at SGD's usual 0.1 with 0.06. ``small`` 1e-6: a
+    million steps would be needed. ``samples`` 6. Only the first steps tell a rate that is too
+    high: later the weights have grown to fit it.
+
+    Stays quiet: biases and the weights of norms; weights that begin at zero (adapters, last
+    layers of branches); warm-up, since the first steps are small; decay at the end, which is
+    the same for all; embeddings are not called too slow, of which a batch moves some rows only.
+    Several optimizers: updates are not known.
+
+    Source: the rule of thumb of 1e-3 (Karpathy, CS231n); SageMaker Debugger's
+    weight_update_ratio has 1e-8 to 10; the first steps and the comparison with the others are
+    our reasoning.
+    """
+
+    side: str = field(
+        default="high",
+        metadata={"unit": "choice", "choices": _SIDES, "doc": "too large or too small"},
+    )
+    large: float = field(
+        default=0.1, metadata={"unit": "ratio", "doc": "part of a weight that one step changes"}
+    )
+    small: float = field(
+        default=1e-6, metadata={"unit": "ratio", "doc": "part of a weight that one step changes"}
+    )
+    samples: int = field(
+        default=6, metadata={"unit": "points", "doc": "sampled steps that must show it"}
+    )
+
+    name: ClassVar[str] = "update_ratio"
+    layered: ClassVar[bool] = True
+    context: ClassVar[tuple[str, ...]] = ("learning_rate",)
+    default_match: ClassVar[Mapping[str, str]] = {"stat": "update_ratio"}
+
+    def __post_init__(self) -> None:
+        check("side", self.side in _SIDES, "high or low")
+        check("large", 0 < self.large < np.inf, "more than 0")
+        check("small", 0 < self.small < np.inf, "more than 0")
+        check("samples", self.samples >= 2, "at least 2 sampled steps")
+
+    @property
+    def _lasting(self) -> int:
+        return self.samples if self.side == "high" else 4 * self.samples
+
+    @property
+    def lookback(self) -> int:
+        """As many sampled steps as must show it; of small ones four times as many."""
+        return self._lasting
+
+    def __call__(self, window: Window) -> Verdicts:
+        """BAD where it shows; high only at the end of the first samples, and OK from then on."""
+        health = np.full(window.new, Health.UNKNOWN, np.int8)
+        layers, n, need = window.layers, len(window.steps), self._lasting
+        if layers is None or n < need or not window.new:
+            return Verdicts(health)
+        ratios = window.values[:, weights(layers, self.side == "low")]
+        if not ratios.shape[1]:
+            return Verdicts(health)
+        views: Floats = np.lib.stride_tricks.sliding_window_view(ratios, need, axis=0)
+        first = max(0, n - window.new - need + 1)
+        bad: NDArray[np.bool_] = self._sick(views[first:]).max(axis=1)
+        at = np.arange(first, first + len(bad)) + need - 1
+        judged = np.where(bad, Health.BAD, Health.OK)
+        if self.side == "high":
+            early = window.index + at + 1 == need
+            judged = np.where(early, judged, Health.OK)
+        health[at - (n - window.new)] = judged
+        return Verdicts(health)
+
+    def _sick(self, views: Floats) -> NDArray[np.bool_]:
+        """Per window and weight, from [K, N, samples]."""
+        if self.side == "high":
+            return np.asarray((views >= self.large).all(axis=2) & np.isfinite(views).all(axis=2))
+        levels = median(views)
+        rows = np.sort(levels, axis=1)
+        known = np.isfinite(levels).sum(axis=1)
+        middle = rows[np.arange(len(rows)), np.maximum(known - 1, 0) // 2]
+        # Exactly zero is another fault: unchanged_weights, dead_units.
+        slow = (levels < self.small) & (levels > 0) & (known >= 3)[:, None]
+        return np.asarray(slow & (middle >= 100 * self.small)[:, None])
+
+    def explain(self, window: Window) -> Evidence:
+        """The weights, worst first, with what a step changes of them."""
+        layers = window.layers
+        assert layers is not None
+        columns = weights(layers, self.side == "low")
+        views = window.values[:, columns].T[None]
+        sick = np.flatnonzero(self._sick(views)[0])
+        levels = median(views)[0]
+        order = sick[np.argsort(levels[sick] * (1 if self.side == "low" else -1))]
+        names = tuple(layers.names[columns[i]] for i in order)
+        told = ", ".join(f"{number(float(levels[i]))} of {n}" for i, n in zip(order[:3], names))  # noqa: B905
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        usual = "usual are 1e-4 to 1e-2"
+        seen = (
+            f"one step changes {told}{more} (steps {int(window.steps[0])} to "
+            f"{int(window.steps[-1])}; {usual})"
+        )
+        worst = float(levels[order[0]]) if len(order) else float("nan")
+        return Evidence(worst, seen, int(window.steps[0]), names)
+
+
+@lru_cache(maxsize=64)
+def weights(layers: Layers, no_embeddings: bool) -> NDArray[np.intp]:
+    """Columns of the weights that count."""
+    chosen = [
+        i
+        for i, (kind, shape) in enumerate(zip(layers.kinds, layers.shapes, strict=False))
+        if len(shape) >= 2
+        and "norm" not in kind.lower()
+        and not (no_embeddings and "embedding" in kind.lower())
+    ]
+    return np.array(chosen, np.intp)

@@ -1,0 +1,71 @@
+"""Weights that a step throws away or hardly moves, against the usual first and last steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monitor.detectors.update_ratio import UpdateRatio
+from monitor.points import Floats, Layers
+from tests.detectors.following import Verdict, first_bad, follow
+
+LAYERS = Layers(
+    names=("embed.weight", "fc1.weight", "fc1.bias", "norm.weight", "fc2.weight", "fc3.weight"),
+    kinds=("Embedding", "Linear", "Linear", "LayerNorm", "Linear", "Linear"),
+    shapes=((100, 16), (16, 16), (16,), (16,), (16, 16), (16, 16)),
+    followed_by=("",) * 6,
+)
+N, T = len(LAYERS.names), 120
+
+
+def usual(seed: int) -> Floats:
+    """Adam at 0.001: a few percent at first, then less."""
+    rng = np.random.default_rng(seed)
+    steps = np.arange(1, T + 1)[:, None]
+    return np.asarray(0.04 / steps**0.5 * np.exp(0.3 * rng.normal(size=(T, N))), np.float64)
+
+
+def verdict(values: Floats, side: str) -> Verdict | None:
+    return first_bad(follow(UpdateRatio(side=side), values, layers=LAYERS))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_first_steps_throw_a_weight_away(seed: int) -> None:
+    values = usual(seed)
+    values[:, 0] = 0.6 / np.arange(1, T + 1) ** 0.5
+    bad = verdict(values, "high")
+    assert bad is not None
+    assert bad.at == 5
+    assert bad.evidence is not None
+    assert bad.evidence.layers == ("embed.weight",)
+    assert verdict(values, "low") is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_weight_that_hardly_moves_beside_the_others(seed: int) -> None:
+    values = usual(seed)
+    values[:, 1] *= 1e-6
+    bad = verdict(values, "low")
+    assert bad is not None
+    assert bad.evidence is not None
+    assert bad.evidence.layers == ("fc1.weight",)
+    assert verdict(values, "high") is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_look_alikes_stay_quiet(seed: int) -> None:
+    fall = 10.0 ** -np.linspace(0, 7, T)[:, None]
+    slow_embedding, zero, biases = usual(seed), usual(seed), usual(seed)
+    slow_embedding[:, 0] *= 1e-5
+    # A weight that begins at zero: its first update is all that it is.
+    zero[:, 4] = 1.0 / np.arange(T)[:, None][:, 0].clip(1)
+    zero[0, 4] = np.nan
+    biases[:, 2:4] = 3.0
+    frozen = usual(seed)
+    frozen[:, 1] = 0.0
+    warm = usual(seed) * np.minimum(np.arange(T) / 60, 1)[:, None]
+    unknown = np.full((T, N), np.nan)
+    for values in (usual(seed), usual(seed) * fall, slow_embedding, biases, frozen, warm, unknown):
+        assert verdict(values, "high") is None
+        assert verdict(values, "low") is None
+    assert verdict(zero, "high") is None
