@@ -154,6 +154,8 @@ class Daemon:
 
     def counting(self, sink: str) -> Callable[[str], None]:
         """Counts the outcomes of a sink's messages; for any thread."""
+        for outcome in ("ok", "retried", "refused", "given_up"):  # Prometheus wants them at 0 first
+            self._metrics.notices.labels(sink, outcome)
         return lambda outcome: self._metrics.notices.labels(sink, outcome).inc()
 
     def watch_queue(self, sink: str) -> None:

@@ -84,7 +84,7 @@ class Courier:
         self._ledger = ledger
         self._log = log
         self._count = count
-        """Told ``ok``, ``retried``, ``refused`` or ``given up`` for each message."""
+        """Told ``ok``, ``retried``, ``refused`` or ``given_up`` for each message."""
         self._clock = clock
         # What fails keeps everything else waiting: news of a run must not overtake each other.
         self._not_before = 0.0
@@ -154,7 +154,7 @@ class Courier:
         if old:
             self._log.error("given up", sink=name, run=run, alerts=len(old), problem=outcome.reason)
             self._ledger.strike(old)
-            self._count("given up")
+            self._count("given_up")
         tries = max(d.tries for d in some)
         wait = min(FIRST_RETRY_SECONDS * 2**tries, LONGEST_RETRY_SECONDS)
         wait = outcome.after if outcome.after is not None else wait * random.uniform(0.8, 1.2)  # noqa: S311

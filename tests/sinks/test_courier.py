@@ -103,7 +103,7 @@ def test_pauses_grow_to_a_limit_and_then_it_is_given_up() -> None:
     assert pauses[0] <= 5
     assert 200 < max(pauses) < 400
     assert clock.now - 1000.0 > OLDEST_SECONDS
-    assert counted[-2:] == ["given up", "retried"]
+    assert counted[-2:] == ["given_up", "retried"]
     assert sum("not taken" in line for line in log.lines) == 1, "said once"
     ledger.close()
 
