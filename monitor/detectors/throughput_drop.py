@@ -29,7 +29,7 @@ class ThroughputDrop:
     Stays quiet: slow first steps (compilation); checkpoints, evaluations and resumes, which are
     single slow bins or the same in all of them; another logging interval, since it is time per
     step. Cannot tell: a curriculum of longer sequences, or layers that are unfrozen, from a
-    slower machine; hence for information only.
+    slower machine.
 
     Source: our reasoning.
     """

@@ -29,7 +29,7 @@ TOO_SOON = 0.2
 """A loss at its start may yet leave it: nobody can tell before a fifth of the run is over."""
 
 
-@faulty("slow_learning", beside=("update_ratio",), advice="learning rate")
+@faulty("slow_learning", severity="info", beside=("update_ratio",), advice="learning rate")
 def adam_at_a_millionth(script: Script) -> None:
     """Adam at 3e-6: a smooth and steady descent that would take days."""
     x, y, vx, vy = digits(seed=script.seed)
@@ -40,7 +40,9 @@ def adam_at_a_millionth(script: Script) -> None:
     script.onset(int(TOO_SOON * 1500), known=False)
 
 
-@faulty("slow_learning", beside=("update_ratio",), advice="learning rate", hook=False)
+@faulty(
+    "slow_learning", severity="info", beside=("update_ratio",), advice="learning rate", hook=False
+)
 def sgd_crawling(script: Script) -> None:
     """SGD without momentum at 0.0003 on digits."""
     x, y, _, _ = digits(seed=script.seed)
@@ -127,7 +129,7 @@ def cosine_of_the_wrong_length(script: Script) -> None:
     script.onset(120)
 
 
-@faulty("not_learning", beside=STILL)
+@faulty("not_learning", severity="info", beside=STILL)
 def labels_shuffled(script: Script) -> None:
     """Inputs and labels come from two loaders that shuffle each for itself: ln 10 for ever."""
     x, y, vx, vy = digits(seed=script.seed)
@@ -145,7 +147,7 @@ def labels_shuffled(script: Script) -> None:
     script.onset(int(TOO_SOON * 1000), known=False)
 
 
-@faulty("not_learning", beside=STILL, hook=False)
+@faulty("not_learning", severity="info", beside=STILL, hook=False)
 def axes_mixed_up(script: Script) -> None:
     """A reshape where a transpose was meant: each row holds pieces of all examples."""
     x, y, _, _ = digits(seed=script.seed)
@@ -162,6 +164,7 @@ def axes_mixed_up(script: Script) -> None:
 
 @faulty(
     "not_learning",
+    severity="info",
     or_else=("unchanged_weights", "dead_units", "bad_init", "vanishing_gradient"),
     beside=STILL,
 )
