@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.detectors.robust import check
-from monitor.points import Evidence, Health, Verdicts, Window
+from monitor.points import Evidence, Floats, Health, Verdicts, Window
 
 
 @dataclass(frozen=True)
@@ -70,23 +70,31 @@ class UnchangedWeights:
     def __call__(self, window: Window) -> Verdicts:
         """BAD while a parameter has stood still from the first sampled step on."""
         health = np.full(window.new, Health.UNKNOWN, np.int8)
-        n = len(window.steps)
-        if window.layers is None or not window.new or not window.values.shape[1]:
+        n, new = len(window.steps), window.new
+        if window.layers is None or not new or not window.values.shape[1]:
             return Verdicts(health)
-        for i in range(n - window.new, n):
+        # A loop, but over no more than the first ``within`` points of an attempt.
+        early = min(n, max(n - new, self.within - window.index))
+        for i in range(n - new, early):
             if window.index + i + 1 >= self.samples:
-                health[i - n + window.new] = self._judge(window.upto(i, self.within))
+                health[i - n + new] = self._judge(window.upto(i, self.within))
+        health[early - n + new :] = self._later(window.values, n - early)
         return Verdicts(health)
 
     def _judge(self, window: Window) -> Health:
-        """Of the window's last point. The loop over points ends with the first ``within``."""
-        if window.index:  # the beginning is out of sight
-            recent = window.values[-self.samples :]
-            return Health.UNKNOWN if (recent == 0).all(axis=0).any() else Health.OK
+        """Of the last point of a window that holds the whole attempt."""
         if _warming_up(window):
             return Health.UNKNOWN
-        still = self.still(window)
-        return Health.BAD if still.any() else Health.OK
+        return Health.BAD if self.still(window).any() else Health.OK
+
+    def _later(self, values: Floats, count: int) -> NDArray[np.int8]:
+        """Of the last ``count`` points, when the beginning is out of sight: OK if all moves."""
+        if not count:
+            return np.empty(0, np.int8)
+        zero = values[-(count + self.samples - 1) :] == 0
+        views = np.lib.stride_tricks.sliding_window_view(zero, self.samples, axis=0)
+        rests: NDArray[np.bool_] = views.min(axis=2).max(axis=1)[-count:]
+        return np.where(rests, Health.UNKNOWN, Health.OK).astype(np.int8)
 
     def still(self, window: Window) -> NDArray[np.bool_]:
         """Which of the N parameters have not moved, if they are a share that counts."""
