@@ -33,10 +33,11 @@ class UpdateRatio:
     million steps would be needed. ``samples`` 6. Only the first steps tell a rate that is too
     high: later the weights have grown to fit it.
 
-    Stays quiet: biases and the weights of norms; weights that begin at zero (adapters, last
-    layers of branches); warm-up, since the first steps are small; decay at the end, which is
-    the same for all; embeddings are not called too slow, of which a batch moves some rows only.
-    Several optimizers: updates are not known.
+    Stays quiet: biases and the weights of norms; linear models, whose one weight begins small
+    and grows to its solution; weights that begin at zero (adapters, last layers of branches);
+    warm-up, since the first steps are small; decay at the end, which is the same for all;
+    embeddings are not called too slow, of which a batch moves some rows only. Several
+    optimizers: updates are not known.
 
     Source: the rule of thumb of 1e-3 (Karpathy, CS231n); SageMaker Debugger's
     weight_update_ratio has 1e-8 to 10; the first steps and the comparison with the others are
@@ -84,7 +85,7 @@ class UpdateRatio:
         if layers is None or n < need or not window.new:
             return Verdicts(health)
         ratios = window.values[:, weights(layers, self.side == "low")]
-        if not ratios.shape[1]:
+        if ratios.shape[1] < 2:  # one weight alone: a linear model, which grows to its solution
             return Verdicts(health)
         views: Floats = np.lib.stride_tricks.sliding_window_view(ratios, need, axis=0)
         first = max(0, n - window.new - need + 1)
