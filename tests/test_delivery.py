@@ -44,6 +44,12 @@ def rules(path: Path) -> Path:
     return path
 
 
+def slack(directory: Path) -> tuple[str | Path, ...]:
+    """Arguments of a monitor that tells Slack, with a ledger and the toy rules."""
+    toys = rules(directory / "r.yaml")
+    return "--slack", "--state-dir", directory / "state", "--rules", toys
+
+
 def transitions(receiver: Receiver) -> list[str]:
     """What the messages say of alerts, in their order: ``NAME firing|resolved STEP``."""
     found = []
@@ -71,13 +77,7 @@ def told(receiver: Receiver) -> Iterator[None]:
 
 
 def test_a_message_within_two_seconds_of_the_flush_and_none_twice(tmp_path: Path) -> None:
-    arguments = (
-        "--slack",
-        "--state-dir",
-        tmp_path / "state",
-        "--rules",
-        rules(tmp_path / "r.yaml"),
-    )
+    arguments = slack(tmp_path)
     training = Run(tmp_path / "logs" / "<!channel>")
     for loss in falling(30):
         training.log(loss=loss)
@@ -111,13 +111,7 @@ def test_a_message_within_two_seconds_of_the_flush_and_none_twice(tmp_path: Path
 
 
 def test_what_slack_does_not_take_outlives_the_daemon(tmp_path: Path) -> None:
-    arguments = (
-        "--slack",
-        "--state-dir",
-        tmp_path / "state",
-        "--rules",
-        rules(tmp_path / "r.yaml"),
-    )
+    arguments = slack(tmp_path)
     training = Run(tmp_path / "logs")
     training.log(loss=1e6)
     training.flush()
@@ -144,13 +138,7 @@ def test_killed_again_and_again_while_the_receiver_fails(tmp_path: Path) -> None
     MONITOR_TEST_KILLS=200 for the long form.
     """
     chance = random.Random(KILLS)
-    arguments = (
-        "--slack",
-        "--state-dir",
-        tmp_path / "state",
-        "--rules",
-        rules(tmp_path / "r.yaml"),
-    )
+    arguments = slack(tmp_path)
     training = Run(tmp_path / "logs")
     training.log(loss=1.0)
     training.flush()
@@ -189,14 +177,15 @@ def test_killed_again_and_again_while_the_receiver_fails(tmp_path: Path) -> None
     assert found.keys() == set(expected)
     twice = sum((found - Counter(expected)).values())
     print(f"{KILLS} kills, {len(expected)} transitions, {twice} delivered twice")
-    assert twice <= max(10 * KILLS // 8, len(expected) // 100)
+    # One message may hold ten; in the long form it is one in a hundred.
+    assert twice <= max(10, len(expected) // 100)
 
 
 @pytest.mark.skipif(ALERTMANAGER is None, reason="Alertmanager is not installed")
 def test_the_real_alertmanager_tells_a_receiver(tmp_path: Path) -> None:
     with receiving() as receiver:
         config = tmp_path / "alertmanager.yml"
-        slack = {
+        receiver_of_slack = {
             "channel": "#x",
             "send_resolved": True,
             "title": "{{ .Status }}",
@@ -208,7 +197,7 @@ def test_the_real_alertmanager_tells_a_receiver(tmp_path: Path) -> None:
                 {
                     "global": {"slack_api_url": receiver.address},
                     "route": route,
-                    "receivers": [{"name": "s", "slack_configs": [slack]}],
+                    "receivers": [{"name": "s", "slack_configs": [receiver_of_slack]}],
                 }
             )
         )

@@ -118,7 +118,9 @@ class UpdateRatio:
         levels = median(views)[0]
         order = sick[np.argsort(levels[sick] * (1 if self.side == "low" else -1))]
         names = tuple(layers.names[columns[i]] for i in order)
-        told = ", ".join(f"{number(float(levels[i]))} of {n}" for i, n in zip(order[:3], names))  # noqa: B905
+        told = ", ".join(
+            f"{number(float(levels[i]))} of {n}" for i, n in zip(order[:3], names[:3], strict=True)
+        )
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         usual = "usual are 1e-4 to 1e-2"
         seen = (

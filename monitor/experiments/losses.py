@@ -84,7 +84,9 @@ def _like(output: Tensor) -> Tensor:
 
 
 def _same(values: list[float], others: list[float]) -> bool:
-    return all(math.isclose(a, b, rel_tol=_SAME, abs_tol=1e-6) for a, b in zip(values, others))  # noqa: B905
+    return all(
+        math.isclose(a, b, rel_tol=_SAME, abs_tol=1e-6) for a, b in zip(values, others, strict=True)
+    )
 
 
 def _classes(values: list[float], probes: list[Tensor], target: Tensor) -> Known | None:
@@ -107,10 +109,10 @@ def _classes(values: list[float], probes: list[Tensor], target: Tensor) -> Known
     hard = [float(functional.cross_entropy(p, target)) for p in probes]
     even = [float(functional.cross_entropy(p, target, label_smoothing=1.0)) for p in probes]
     # The loss is linear in the smoothing, so either probe alone says how much there would be.
-    slopes = [b - a for a, b in zip(hard, even)]  # noqa: B905
+    slopes = [b - a for a, b in zip(hard, even, strict=True)]
     smoothing = 0.0
     if not _same(values, hard) and all(abs(slope) > 1e-6 for slope in slopes):
-        found = [(v - h) / s for v, h, s in zip(values, hard, slopes)]  # noqa: B905
+        found = [(v - h) / s for v, h, s in zip(values, hard, slopes, strict=True)]
         smoothing = sum(found) / 2
         if not 0 < smoothing < 1 or abs(found[0] - found[1]) > 1e-2 * smoothing:
             return None
