@@ -1,11 +1,10 @@
-"""The daemon's HTTP side: metrics, liveness, readiness, reload, alerts as JSON.
+"""The daemon's HTTP side: the status page, metrics, liveness, readiness, reload, alerts as JSON.
 
 Runs in a thread of its own and sees the daemon through :class:`Door` only.
 """
 
 from __future__ import annotations
 
-import html
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -20,11 +19,12 @@ from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from monitor import __version__
+from monitor.page.routes import routes
+from monitor.page.watched import Watched
 from monitor.webconfig import WebConfig
 
 SHUTDOWN_SECONDS = 3
@@ -41,6 +41,8 @@ class Door:
     """The alerts of all runs as JSON documents, in firing order."""
     reload: Callable[[], str | None]
     """Reloads the rules; None when done, else what is wrong with them."""
+    watched: Watched
+    """What the status page sees."""
 
 
 class ListenError(OSError):
@@ -105,25 +107,14 @@ def application(door: Door, config: WebConfig | None = None) -> Starlette:
     def alerts(_: Request) -> Response:
         return JSONResponse(door.alerts())
 
-    def index(_: Request) -> Response:
-        links = "".join(
-            f'<li><a href="{html.escape(path)}">{html.escape(path)}</a></li>'
-            for path in ("/metrics", "/api/v1/alerts", "/-/healthy", "/-/ready")
-        )
-        title = f"Training Health Monitor {html.escape(__version__)}"
-        return HTMLResponse(
-            f"<!doctype html><html lang=en><title>{title}</title><h1>{title}</h1><ul>{links}</ul>",
-            headers={"content-security-policy": "default-src 'none'"},
-        )
-
     return Starlette(
         routes=[
-            Route("/", index),
             Route("/metrics", metrics),
             Route("/-/healthy", healthy),
             Route("/-/ready", ready),
             Route("/-/reload", reload, methods=["POST", "PUT"]),
             Route("/api/v1/alerts", alerts),
+            *routes(door.watched),
         ],
         middleware=[
             *([Middleware(_Guard, config=config)] if config is not None and config.users else []),
@@ -156,5 +147,6 @@ def serving(
         yield
     finally:
         server.should_exit = True
+        door.watched.changes.close()
         thread.join(SHUTDOWN_SECONDS + 1)
         listener.close()

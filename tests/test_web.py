@@ -7,6 +7,8 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import choose_encoder
 from starlette.testclient import TestClient
 
+from monitor.page.watched import Watched
+from monitor.rules.model import Roles
 from monitor.web import Door, ListenError, application, bind
 
 
@@ -18,7 +20,8 @@ def client(ready: bool = True, problem: str | None = None) -> TestClient:
         encode, content_type = choose_encoder(accept)
         return encode(registry), content_type
 
-    door = Door(metrics, lambda: ready, lambda: [{"alert": "Toy"}], lambda: problem)
+    nothing = Watched(dict, lambda: ready, Roles)
+    door = Door(metrics, lambda: ready, lambda: [{"alert": "Toy"}], lambda: problem, nothing)
     return TestClient(application(door))
 
 

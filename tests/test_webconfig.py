@@ -12,7 +12,9 @@ import bcrypt
 import pytest
 import trustme
 
+from monitor.page.watched import Watched
 from monitor.rules import RulesInvalid
+from monitor.rules.model import Roles
 from monitor.web import Door, bind, serving
 from monitor.webconfig import WebConfig, load_web_config
 
@@ -90,7 +92,8 @@ def test_over_tls_with_certificates_of_both_sides(tmp_path: Path) -> None:
             f"basic_auth_users: {{ann: '{HASH}'}}",
         )
     )
-    door = Door(lambda _: (b"", "text/plain"), lambda: True, list, lambda: None)
+    nothing = Watched(dict, lambda: True, Roles)
+    door = Door(lambda _: (b"", "text/plain"), lambda: True, list, lambda: None, nothing)
     stranger = ssl.create_default_context()
     ours.configure_trust(stranger)
     known = ssl.create_default_context()

@@ -1,0 +1,96 @@
+"""The page's routes: static files, JSON below ``api/v1/``, and events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from monitor.page.assets import Asset, assets
+from monitor.page.detail import detail
+from monitor.page.overview import QueryError, Rows, query
+from monitor.page.stream import MOST_LISTENERS, events
+from monitor.page.text import clean, encoded
+from monitor.page.watched import Watched
+from monitor.views import RunView
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+SECURITY = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+def routes(watched: Watched) -> list[Route]:
+    """What the page needs, from ``/`` on."""
+    found = assets()
+    rows = Rows()
+
+    async def index(request: Request) -> Response:
+        return _static(found["index.html"], request)
+
+    async def static(request: Request) -> Response:
+        asset = found.get(request.path_params["path"])
+        return _problem(404, "There is no such file.") if asset is None else _static(asset, request)
+
+    async def runs(request: Request) -> Response:
+        try:
+            asked = query(request.query_params)
+        except QueryError as error:
+            return _problem(400, str(error))
+        return _json(rows.answer(watched.views(), asked) | {"ready": watched.ready()})
+
+    async def run(request: Request) -> Response:
+        view = find(watched.views(), request.query_params.get("run", "."))
+        if view is None:
+            return _problem(404, "No run is called so, or its files are gone.")
+        return _json(detail(view, watched.roles()))
+
+    async def stream(_: Request) -> Response:
+        if watched.changes.listeners >= MOST_LISTENERS:
+            return _problem(503, "Too many pages are open.")
+        return StreamingResponse(
+            events(watched.changes),
+            media_type="text/event-stream",
+            # Said to be encoded already, or else old versions of the middleware would collect it.
+            headers={**SECURITY, "cache-control": "no-store", "content-encoding": "identity"},
+        )
+
+    return [
+        Route("/", index),
+        Route("/static/{path:path}", static),
+        Route("/api/v1/runs", runs),
+        Route("/api/v1/run", run),
+        Route("/api/v1/events", stream),
+    ]
+
+
+def find(views: Mapping[str, RunView], name: str) -> RunView | None:
+    """The run of that name, as the page spells it."""
+    view = views.get(name)
+    if view is None:
+        view = next((view for run, view in views.items() if clean(run) == name), None)
+    return view
+
+
+def _static(asset: Asset, request: Request) -> Response:
+    headers = {**SECURITY, "cache-control": "no-cache", "etag": asset.etag}
+    if request.headers.get("if-none-match") == asset.etag:
+        return Response(status_code=304, headers=headers)
+    return Response(asset.body, headers={**headers, "content-type": asset.content_type})
+
+
+def _json(document: object, status: int = 200) -> Response:
+    headers = {**SECURITY, "cache-control": "no-store", "content-type": "application/json"}
+    return Response(encoded(document), status_code=status, headers=headers)
+
+
+def _problem(status: int, sentence: str) -> Response:
+    return _json({"error": sentence}, status)
