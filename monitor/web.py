@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from monitor.page.reader import Reader
 from monitor.page.routes import routes
 from monitor.page.watched import Watched
 from monitor.webconfig import WebConfig
@@ -83,8 +84,8 @@ class _Guard:
         await self._app(scope, receive, send)
 
 
-def application(door: Door, config: WebConfig | None = None) -> Starlette:
-    """The routes."""
+def application(door: Door, reader: Reader, config: WebConfig | None = None) -> Starlette:
+    """The routes; ``reader`` is the caller's to close."""
 
     def metrics(request: Request) -> Response:
         body, content_type = door.metrics(request.headers.get("accept", ""))
@@ -114,7 +115,7 @@ def application(door: Door, config: WebConfig | None = None) -> Starlette:
             Route("/-/ready", ready),
             Route("/-/reload", reload, methods=["POST", "PUT"]),
             Route("/api/v1/alerts", alerts),
-            *routes(door.watched),
+            *routes(door.watched, reader),
         ],
         middleware=[
             *([Middleware(_Guard, config=config)] if config is not None and config.users else []),
@@ -128,8 +129,9 @@ def serving(
     door: Door, listener: socket.socket, web_config: WebConfig | None = None
 ) -> Iterator[None]:
     """Answers requests on ``listener`` until the block is left."""
+    reader = Reader(door.watched)
     config = uvicorn.Config(
-        application(door, web_config),
+        application(door, reader, web_config),
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -149,4 +151,5 @@ def serving(
         server.should_exit = True
         door.watched.changes.close()
         thread.join(SHUTDOWN_SECONDS + 1)
+        reader.close()
         listener.close()

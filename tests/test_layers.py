@@ -48,7 +48,8 @@ ALLOWED: dict[str, set[str]] = {
     "own_metrics": {"follower", "__init__", "prometheus_client"},
     "delivery": {"alerts", "sinks"},
     "web": {"page", "webconfig", "starlette", "uvicorn"},
-    "page": {"alerts", "notices", "points", "rules", "sources", "views", "__init__"}
+    "page": {"alerts", "notices", "points", "ranks", "rules", "series", "sources", "views"}
+    | {"__init__"}
     | {"numpy", "starlette"},
     "webconfig": {"rules", "bcrypt", "pydantic"},
     "terminal": {"alerts", "notices", "rules", "views", "rich"},

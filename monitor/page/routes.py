@@ -11,6 +11,7 @@ from starlette.routing import Route
 from monitor.page.assets import Asset, assets
 from monitor.page.detail import detail
 from monitor.page.overview import QueryError, Rows, query
+from monitor.page.reader import Reader, UnreadableError
 from monitor.page.stream import MOST_LISTENERS, events
 from monitor.page.text import clean, encoded
 from monitor.page.watched import Watched
@@ -26,9 +27,13 @@ SECURITY = {
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
 }
+JSON = {**SECURITY, "cache-control": "no-store", "content-type": "application/json"}
+NO_RUN = "No run is called so, or its files are gone."
+MOST_TAGS = 16
+MOST_POINTS = 2000
 
 
-def routes(watched: Watched) -> list[Route]:
+def routes(watched: Watched, reader: Reader) -> list[Route]:
     """What the page needs, from ``/`` on."""
     found = assets()
     rows = Rows()
@@ -50,7 +55,7 @@ def routes(watched: Watched) -> list[Route]:
     async def run(request: Request) -> Response:
         view = find(watched.views(), request.query_params.get("run", "."))
         if view is None:
-            return _problem(404, "No run is called so, or its files are gone.")
+            return _problem(404, NO_RUN)
         return _json(detail(view, watched.roles()))
 
     async def stream(_: Request) -> Response:
@@ -69,7 +74,33 @@ def routes(watched: Watched) -> list[Route]:
         Route("/api/v1/runs", runs),
         Route("/api/v1/run", run),
         Route("/api/v1/events", stream),
+        *_pictures(watched, reader),
     ]
+
+
+def _pictures(watched: Watched, reader: Reader) -> list[Route]:
+    """What has to be read from event files."""
+
+    async def drawn(request: Request) -> Response:
+        tags = request.query_params.getlist("tag")[:MOST_TAGS]
+        points = request.query_params.get("points", "1000")
+        if not (points.isascii() and points.isdigit() and 10 <= int(points[:9]) <= MOST_POINTS):
+            return _problem(400, f"points: a whole number from 10 to {MOST_POINTS} is wanted")
+        return await picture(request, {"tags": tags, "points": int(points)})
+
+    async def layered(request: Request) -> Response:
+        return await picture(request, {"stat": request.query_params.get("stat", "grad_norm")})
+
+    async def picture(request: Request, what: Mapping[str, object]) -> Response:
+        view = find(watched.views(), request.query_params.get("run", "."))
+        if view is None:
+            return _problem(404, NO_RUN)
+        try:
+            return Response(await reader.ask(view.run, what), headers=JSON)
+        except UnreadableError as error:
+            return _problem(503, str(error))
+
+    return [Route("/api/v1/curves", drawn), Route("/api/v1/layers", layered)]
 
 
 def find(views: Mapping[str, RunView], name: str) -> RunView | None:
@@ -88,8 +119,7 @@ def _static(asset: Asset, request: Request) -> Response:
 
 
 def _json(document: object, status: int = 200) -> Response:
-    headers = {**SECURITY, "cache-control": "no-store", "content-type": "application/json"}
-    return Response(encoded(document), status_code=status, headers=headers)
+    return Response(encoded(document), status_code=status, headers=JSON)
 
 
 def _problem(status: int, sentence: str) -> Response:

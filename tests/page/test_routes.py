@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from monitor.page.assets import assets
+from monitor.page.reader import Reader
 from monitor.page.routes import routes
 from monitor.page.watched import Watched
 from monitor.rules.model import Roles
@@ -25,7 +26,7 @@ def client() -> TestClient:
         "bad\udcff": view("bad\udcff"),
     }
     watched = Watched(lambda: dict(views), lambda: True, Roles)
-    return TestClient(Starlette(routes=routes(watched)))
+    return TestClient(Starlette(routes=routes(watched, Reader(watched))))
 
 
 @pytest.mark.parametrize("path", ["/", "/static/main.js", "/api/v1/runs", "/api/v1/run?run=x"])

@@ -13,7 +13,8 @@ const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumFract
 
 /**
  * A chart in `holder`. `shared` is what charts have in common: {range(), zoom(range), state(), key}.
- * `draw({curves, colours, log, weight, height})` shows curves; the first is the one that is smoothed.
+ * `draw({curves, colours, log, weight, height, steps})` shows curves, smoothed by `weight` where they are long
+ * enough for that, as stairs where values hold until the next (`steps`).
  */
 export function chart(holder, shared, { named, read }) {
   let plot = null;
@@ -26,12 +27,14 @@ export function chart(holder, shared, { named, read }) {
     now = wanted;
     const drawn = pieces(wanted);
     const data = drawn.length ? uPlot.join(drawn.map((piece) => piece.data)) : [[], []];
-    const wants = JSON.stringify([drawn.map((piece) => piece.form), wanted.log, wanted.height, scheme()]);
+    const wants = JSON.stringify([drawn.map((piece) => piece.form), wanted.log, wanted.height, named && rows(), scheme()]);
     if (plot && wants === form) return plot.setData(data, true);
     form = wants;
     plot?.destroy();
     plot = new uPlot(options(drawn), data, holder);
   }
+
+  const rows = () => Math.min(ROWS, shared.state().alerts.length);
 
   function options(drawn) {
     const line = { stroke: style("--grid"), width: 1 };
@@ -39,7 +42,7 @@ export function chart(holder, shared, { named, read }) {
     return {
       width: holder.clientWidth || 600,
       height: now.height,
-      padding: [named ? ROW * ROWS : 8, EDGE, 0, 0],
+      padding: [named ? ROW * rows() + 4 : 8, EDGE, 0, 0],
       legend: { show: false },
       scales: { x: { time: false, range: () => shared.range() ?? [0, 1] }, y: { distr: now.log ? 3 : 1 } },
       axes: [
@@ -89,13 +92,14 @@ export function chart(holder, shared, { named, read }) {
 const scheme = () => matchMedia("(prefers-color-scheme: dark)").matches;
 
 /** What uPlot draws of each attempt: its lowest and highest values, and the smoothed means. */
-function pieces({ curves, colours, log, weight }) {
+function pieces({ curves, colours, log, weight, steps }) {
+  const paths = steps ? uPlot.paths.stepped({ align: 1 }) : undefined;
   const usable = (values) => (log ? values.map((value) => (value !== null && value > 0 ? value : null)) : values);
   return curves.flatMap((curve, c) => curve.attempts.map((attempt, a) => {
     const latest = a === curve.attempts.length - 1;
-    const raw = { stroke: style(`--${colours[c]}-raw`), width: 1, points: { show: attempt.steps.length === 1 } };
-    const bold = { stroke: style(`--${colours[c]}`), width: latest ? 2 : 1, points: { show: attempt.steps.length < 3, size: 5 } };
-    const means = weight > 0 ? smooth(attempt.mean, weight) : attempt.mean;
+    const raw = { paths, stroke: style(`--${colours[c]}-raw`), width: 1, points: { show: attempt.steps.length === 1 } };
+    const bold = { paths, stroke: style(`--${colours[c]}`), width: latest ? 2 : 1, points: { show: attempt.steps.length < 3, size: 5 } };
+    const means = smooth(attempt.mean, weight);
     return {
       form: [curve.tag, colours[c], a, latest, attempt.steps.length < 3],
       band: style(`--${colours[c]}-band`),

@@ -145,7 +145,7 @@ export function curves(column, run) {
     const weight = Number(smoothSelect.value);
     const colours = [...tags.main.map(() => "loss"), ...tags.val.map(() => "val")];
     if (upper.length) charts.loss.draw({ curves: upper, colours, log, weight, height: 370 });
-    if (lower.length) charts.rate.draw({ curves: lower, colours: tags.rate.map(() => "rate"), log: logScale(lower).better, weight: 0, height: 150 });
+    if (lower.length) charts.rate.draw({ curves: lower, colours: tags.rate.map(() => "rate"), log: logScale(lower).better, weight: 0, height: 150, steps: true });
     loss.describe(upper, weight);
     rate.describe(lower, 0);
     read(null, false);

@@ -29,8 +29,9 @@ export function overview(main) {
     "aria-keyshortcuts": "/", maxlength: 200,
     oninput: () => {
       clearTimeout(typing);
-      typing = setTimeout(() => go({ ...here(), q: search.value.trim(), page: "" }, true), TYPING_MS);
+      typing = setTimeout(apply, TYPING_MS);
     },
+    onchange: () => apply(), // left before the time was over
   });
   const chips = Object.keys(HEALTH).map((health) => {
     const number = el("span", { class: "number" }, "–");
@@ -57,6 +58,12 @@ export function overview(main) {
     el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "List of runs" }, table),
     pager,
   );
+
+  function apply() {
+    clearTimeout(typing);
+    const q = search.value.trim();
+    if (q !== (here().q ?? "")) go({ ...here(), q, page: "" }, true);
+  }
 
   const chosen = () => new Set((here().health ?? "").split(",").filter(Boolean));
 

@@ -15,8 +15,14 @@ export function logScale(curves) {
   return { possible, better: possible && high / low > 100 };
 }
 
-/** The exponential moving average of the means, free of the bias of its start; gaps stay gaps. */
+const LONG = 64;
+
+/**
+ * The exponential moving average of the means, free of the bias of its start; gaps stay gaps. What has few
+ * points (an evaluation for each epoch) stays as it is: it would only be drawn too late.
+ */
 export function smooth(means, weight) {
+  if (means.length < LONG || !(weight > 0)) return means;
   let sum = 0;
   let total = 0;
   return means.map((mean) => {

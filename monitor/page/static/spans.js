@@ -51,7 +51,7 @@ function saw(u, alert) {
   const [from, to] = [at(u, alert.saw_from), at(u, alert.fired_step)];
   const width = Math.max(to - from, 3 * devicePixelRatio);
   ctx.fillStyle = ctx.strokeStyle = style("--saw");
-  ctx.globalAlpha = 0.1;
+  ctx.globalAlpha = 0.06;
   ctx.fillRect(from, bbox.top, width, bbox.height);
   ctx.globalAlpha = 1;
   ctx.lineWidth = 1.5 * devicePixelRatio;
@@ -67,6 +67,7 @@ function names(u, { alerts, chosen }) {
   ctx.save();
   ctx.font = `${11.5 * ratio}px system-ui, sans-serif`;
   ctx.textBaseline = "middle";
+  ctx.textAlign = "left";
   const shown = alerts.slice(-MOST).toSorted((a, b) => a.fired_step - b.fired_step);
   for (const alert of shown) {
     const x = at(u, alert.fired_step);
