@@ -46,7 +46,8 @@ def column(visit: Visit, step: int, steps: int) -> tuple[float, list[list[int]]]
           const ratio = canvas.width / canvas.clientWidth;
           const x = (over.offsetLeft + (over.clientWidth * step) / steps) * ratio;
           const [top, tall] = [over.offsetTop * ratio, over.clientHeight * ratio];
-          const copy = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+          const copy = document.createElement("canvas")
+            .getContext("2d", {willReadFrequently: true});
           [copy.canvas.width, copy.canvas.height] = [7, tall];
           copy.drawImage(canvas, Math.round(x) - 3, top, 7, tall, 0, 0, 7, tall);
           const image = copy.getImageData(0, 0, 7, tall);
