@@ -1,7 +1,7 @@
 """Pictures of the status page for the README: ``python -m tests.page.screenshots [FOLDER]``.
 
-Real trainings, small and seeded, are logged into a fresh directory; a real daemon follows them, and a
-real Chromium looks at it, in light and in dark.
+Real trainings, small and seeded, are logged into a fresh directory; a real daemon follows them, and
+a real Chromium looks at it, in light and in dark.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -54,8 +55,9 @@ def train(training: Training, logdir: Path, seed: int) -> None:
     torch.manual_seed(seed)
     inputs, held_out = torch.randn(256, 16), torch.randn(128, 16)
     widths = [16, *[32] * training.depth]
-    pairs = zip(widths, widths[1:], strict=False)
-    hidden = [part for a, b in pairs for part in (torch.nn.Linear(a, b), training.activation())]
+    hidden = [
+        part for a, b in pairwise(widths) for part in (torch.nn.Linear(a, b), training.activation())
+    ]
     model = torch.nn.Sequential(*hidden, torch.nn.Linear(32, 1))
     optimizer = torch.optim.Adam(model.parameters(), lr=training.rate)
 

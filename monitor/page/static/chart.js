@@ -99,11 +99,11 @@ function pieces({ curves, colours, log, weight, steps }) {
     const latest = a === curve.attempts.length - 1;
     const raw = { paths, stroke: style(`--${colours[c]}-raw`), width: 1, points: { show: attempt.steps.length === 1 } };
     const bold = { paths, stroke: style(`--${colours[c]}`), width: latest ? 2 : 1, points: { show: attempt.steps.length < 3, size: 5 } };
-    const means = smooth(attempt.mean, weight);
+    const means = smooth(usable(attempt.mean), weight, log);
     return {
       form: [curve.tag, colours[c], a, latest, attempt.steps.length < 3],
       band: style(`--${colours[c]}-band`),
-      data: [attempt.steps, usable(attempt.low), usable(attempt.high), usable(means)],
+      data: [attempt.steps, usable(attempt.low), usable(attempt.high), means],
       series: [raw, raw, bold],
     };
   }));

@@ -19,17 +19,18 @@ const LONG = 64;
 
 /**
  * The exponential moving average of the means, free of the bias of its start; gaps stay gaps. What has few
- * points (an evaluation for each epoch) stays as it is: it would only be drawn too late.
+ * points (an evaluation for each epoch) stays as it is: it would only be drawn too late. On a log scale the
+ * logarithms are averaged, or one spike would hide what follows it.
  */
-export function smooth(means, weight) {
+export function smooth(means, weight, log = false) {
   if (means.length < LONG || !(weight > 0)) return means;
   let sum = 0;
   let total = 0;
   return means.map((mean) => {
     if (mean === null) return null;
-    sum = weight * sum + (1 - weight) * mean;
+    sum = weight * sum + (1 - weight) * (log ? Math.log(mean) : mean);
     total = weight * total + (1 - weight);
-    return sum / total;
+    return log ? Math.exp(sum / total) : sum / total;
   });
 }
 
