@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ class Asset:
     """A file with what its answer says of it."""
 
     body: bytes
+    packed: bytes
+    """The same, compressed with gzip."""
     content_type: str
     etag: str
 
@@ -37,4 +40,7 @@ def _found() -> Iterator[tuple[str, Asset]]:
         if content_type is not None:
             body = path.read_bytes()
             etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-            yield path.relative_to(folder).as_posix(), Asset(body, content_type, etag)
+            yield (
+                path.relative_to(folder).as_posix(),
+                Asset(body, gzip.compress(body, mtime=0), content_type, etag),
+            )

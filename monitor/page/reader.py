@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
-import struct
 import subprocess
 import sys
 import threading
@@ -19,10 +18,10 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO
 
 from starlette.concurrency import run_in_threadpool
 
+from monitor.page.framing import get
 from monitor.page.watched import Watched
 from monitor.sources.scan import Root
 
@@ -31,8 +30,6 @@ FRESH_SECONDS = 0.4
 """An answer is not made anew more often, however fast a run is written."""
 PATIENCE_SECONDS = 60.0
 """A process that takes longer is ended: the store it reads from may hang."""
-HEADER = struct.Struct("<?Q")
-"""Of an answer: whether it is one (or a sentence that says why not), and its length."""
 
 
 class UnreadableError(Exception):
@@ -56,6 +53,11 @@ class Reader:
         self._asked: dict[str, asyncio.Task[bytes]] = {}
         self._one = asyncio.Lock()
         self._process = Process()
+
+    async def prepare(self) -> None:
+        """Starts the process: somebody may want a run's curves soon."""
+        async with self._one:
+            await run_in_threadpool(self._process.start, self._watched.logdirs)
 
     async def ask(self, run: str, what: Mapping[str, object]) -> bytes:
         """The answer as JSON, for the run as it stands now; UnreadableError."""
@@ -100,7 +102,7 @@ class Process:
     def ask(self, logdirs: Sequence[Root], request: Mapping[str, object]) -> bytes:
         """Blocks until the answer is there; UnreadableError."""
         for last in (False, True):
-            process = self._running(logdirs)
+            process = self.start(logdirs)
             try:
                 return _exchange(process, request)
             except OSError as error:
@@ -109,10 +111,11 @@ class Process:
                     raise UnreadableError(f"The run could not be read: {error}") from error
         raise AssertionError
 
-    def _running(self, logdirs: Sequence[Root]) -> subprocess.Popen[bytes]:
+    def start(self, logdirs: Sequence[Root]) -> subprocess.Popen[bytes]:
+        """Starts it, unless it runs."""
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "monitor.page.worker"],
+                [sys.executable, "-m", "monitor.page"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -147,17 +150,9 @@ def _exchange(process: subprocess.Popen[bytes], request: Mapping[str, object]) -
     try:
         stdin.write(json.dumps(request).encode() + b"\n")
         stdin.flush()
-        good, length = HEADER.unpack(_exactly(stdout, HEADER.size))
-        body = _exactly(stdout, length)
+        good, body = get(stdout)
     finally:
         timer.cancel()
     if not good:
         raise UnreadableError(body.decode("utf-8", "replace"))
-    return body
-
-
-def _exactly(pipe: IO[bytes], length: int) -> bytes:
-    body = pipe.read(length)
-    if len(body) < length:
-        raise ConnectionError("the process that reads runs has ended")
     return body

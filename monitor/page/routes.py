@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -39,7 +40,7 @@ def routes(watched: Watched, reader: Reader) -> list[Route]:
     rows = Rows()
 
     async def index(request: Request) -> Response:
-        return _static(found["index.html"], request)
+        return _static(found["index.html"], request, BackgroundTask(reader.prepare))
 
     async def static(request: Request) -> Response:
         asset = found.get(request.path_params["path"])
@@ -111,11 +112,16 @@ def find(views: Mapping[str, RunView], name: str) -> RunView | None:
     return view
 
 
-def _static(asset: Asset, request: Request) -> Response:
+def _static(asset: Asset, request: Request, then: BackgroundTask | None = None) -> Response:
     headers = {**SECURITY, "cache-control": "no-cache", "etag": asset.etag}
+    headers["vary"] = "accept-encoding"
     if request.headers.get("if-none-match") == asset.etag:
-        return Response(status_code=304, headers=headers)
-    return Response(asset.body, headers={**headers, "content-type": asset.content_type})
+        return Response(status_code=304, headers=headers, background=then)
+    headers["content-type"] = asset.content_type
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["content-encoding"] = "gzip"
+        return Response(asset.packed, headers=headers, background=then)
+    return Response(asset.body, headers=headers, background=then)
 
 
 def _json(document: object, status: int = 200) -> Response:

@@ -1,4 +1,4 @@
-"""The process that reads runs for open pages: ``python -m monitor.page.worker``.
+"""What the process that reads runs for open pages does.
 
 Takes its log directories, then questions, from its standard input; answers on its
 standard output. Ends when the input does, or when nobody has asked for some time.
@@ -7,21 +7,18 @@ standard output. Ends when the input does, or when nobody has asked for some tim
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import signal
-import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import IO, Any
 
 from monitor.page.curves import curves, layers
+from monitor.page.framing import put
 from monitor.page.history import RunHistory, UnknownRun
-from monitor.page.reader import HEADER
 
 RUNS_OPEN = 4
 IDLE_SECONDS = 300
-NICENESS = 10
 
 
 def answer(histories: Histories, request: dict[str, Any]) -> bytes:
@@ -68,8 +65,7 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         except Exception as error:  # noqa: BLE001 - one run that cannot be read costs itself only
             histories.forget(request["run"])
             good, body = False, f"The run could not be read: {error}".encode("utf-8", "replace")
-        answers.write(HEADER.pack(good, len(body)) + body)
-        answers.flush()
+        put(answers, good, body)
 
 
 def _next(requests: IO[bytes]) -> bytes:
@@ -78,8 +74,3 @@ def _next(requests: IO[bytes]) -> bytes:
     line = requests.readline()
     signal.alarm(0)
     return line
-
-
-if __name__ == "__main__":
-    os.nice(NICENESS)
-    serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -6,8 +6,8 @@
 2. It opens a run of a million points: to the drawn curve, when nobody has looked before (the event
    file is read from its beginning), and again.
 3. Flush to alert, with no page open and with N: a run becomes NaN, beside a run that logs a hundred
-   times a second which half of the pages show. Told by /metrics and by the page's own events. And the
-   CPU of the daemon and of the process that reads for pages.
+   times a second, which half of the pages show. Told by /metrics and by the page's own events. And
+   the CPU of the daemon and of the process that reads for pages.
 
 Medians, and the worst where it matters.
 """
@@ -77,7 +77,8 @@ DRAWN = """(() => {
 
 
 def curve_of(browser: api.Browser, logs: Path, trials: int) -> tuple[list[float], list[float]]:
-    cold, warm = [], []
+    cold: list[float] = []
+    warm: list[float] = []
     for _ in range(trials):
         with watching(logs) as watch:
             for into in (cold, warm):
@@ -226,7 +227,7 @@ def main() -> None:
         print(f"{given.points:,} points: drawn, never looked at before  ", milliseconds(cold))
         print(f"{given.points:,} points: drawn, looked at before        ", milliseconds(warm))
         print(
-            "\nflush to alert, ms      /metrics p50, worst     event p50, worst    CPU %: daemon + reader"
+            "\nflush to alert, ms  /metrics: p50, worst; event: p50, worst; CPU %: daemon + reader"
         )
         for pages in (0, given.pages):
             logs = directory / f"pages{pages}"

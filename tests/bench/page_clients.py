@@ -1,7 +1,8 @@
 """Open pages without their pixels: ``python -m tests.bench.page_clients ADDRESS PAGES [RUN]``.
 
-Each listens to the events and then asks for what the page in a browser asks for: half of them show the
-list of runs, the others the page of RUN. Prints "open" when all listen; ends with its standard input.
+Each listens to the events and then asks for what the page in a browser asks for: half of them show
+the list of runs, the others the page of RUN. Prints "open" when all listen; ends with its standard
+input.
 """
 
 from __future__ import annotations

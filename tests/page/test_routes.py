@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from starlette.applications import Starlette
@@ -19,14 +20,16 @@ SCRIPT = "<script>alert(1)</script>"
 
 
 @pytest.fixture
-def client() -> TestClient:
+def client() -> Iterator[TestClient]:
     views = {
         SCRIPT: view(SCRIPT, alert(SCRIPT, "Bad", "critical")),
         "deep/er/run": view("deep/er/run"),
         "bad\udcff": view("bad\udcff"),
     }
     watched = Watched(lambda: dict(views), lambda: True, Roles)
-    return TestClient(Starlette(routes=routes(watched, Reader(watched))))
+    reader = Reader(watched)
+    yield TestClient(Starlette(routes=routes(watched, reader)))
+    reader.close()
 
 
 @pytest.mark.parametrize("path", ["/", "/static/main.js", "/api/v1/runs", "/api/v1/run?run=x"])
@@ -46,6 +49,9 @@ def test_files_are_asked_for_again_only_when_they_have_changed(client: TestClien
     assert first.headers["content-type"].startswith("text/css")
     again = client.get("/static/page.css", headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+    plain = client.get("/static/page.css", headers={"accept-encoding": "identity"})
+    assert (plain.text, "content-encoding" in plain.headers) == (first.text, False)
+    assert first.headers["content-encoding"] == "gzip"
 
 
 @pytest.mark.parametrize("path", ["nothing.js", "../routes.py", "..%2froutes.py", "vendor"])

@@ -1,6 +1,7 @@
 // The monitor's events: which runs have changed, and news of alerts. Reconnects by itself.
 
 const SILENT_MS = 30_000; // The monitor says something every 10 s.
+const AWAY_MS = 20_000;
 const AGAIN_MS = [500, 1000, 2000, 5000];
 
 /** Calls `on.changed(change)`, `on.connected()` and `on.lost()`; returns nothing to stop it: it lasts as long as the page. */
@@ -8,6 +9,7 @@ export function listen(on) {
   let source = null;
   let watchdog = 0;
   let tries = 0;
+  let away = 0;
 
   function heard() {
     clearTimeout(watchdog);
@@ -16,9 +18,10 @@ export function listen(on) {
 
   function again() {
     source?.close();
+    source = null;
     clearTimeout(watchdog);
     on.lost();
-    setTimeout(connect, AGAIN_MS[Math.min(tries++, AGAIN_MS.length - 1)]);
+    setTimeout(() => source ?? connect(), AGAIN_MS[Math.min(tries++, AGAIN_MS.length - 1)]);
   }
 
   function connect() {
@@ -35,6 +38,20 @@ export function listen(on) {
     });
     source.addEventListener("error", again);
   }
+
+  // A browser has six connections to one address for all its tabs: those that nobody sees let go.
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(away);
+    if (!document.hidden) {
+      if (source === null) connect();
+      return;
+    }
+    away = setTimeout(() => {
+      source?.close();
+      source = null;
+      clearTimeout(watchdog);
+    }, AWAY_MS);
+  });
 
   connect();
 }
