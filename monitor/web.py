@@ -53,8 +53,8 @@ class ListenError(OSError):
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket; ListenError, with a sentence for people, where it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol said, or asyncio leaves Nagle's algorithm on: headers and body are two writes,
-    # and the second would wait for the first one's acknowledgement, which takes 40 ms.
+    # With the protocol said, or asyncio leaves Nagle's algorithm on: headers and body are two
+    # writes, and the second would wait 40 ms for the first one to be acknowledged.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -54,10 +54,14 @@ class Reader:
         self._one = asyncio.Lock()
         self._process = Process()
 
-    async def prepare(self) -> None:
-        """Starts the process: somebody may want a run's curves soon."""
-        async with self._one:
-            await run_in_threadpool(self._process.start, self._watched.logdirs)
+    async def prepare(self, run: str | None) -> None:
+        """Starts the process, and has it read a run: its curves will be asked for soon."""
+        if run is None:
+            async with self._one:
+                await run_in_threadpool(self._process.start, self._watched.logdirs)
+        else:
+            with suppress(UnreadableError):
+                await self.ask(run, {"tags": [], "points": 10})
 
     async def ask(self, run: str, what: Mapping[str, object]) -> bytes:
         """The answer as JSON, for the run as it stands now; UnreadableError."""

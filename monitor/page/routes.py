@@ -40,7 +40,10 @@ def routes(watched: Watched, reader: Reader) -> list[Route]:
     rows = Rows()
 
     async def index(request: Request) -> Response:
-        return _static(found["index.html"], request, BackgroundTask(reader.prepare))
+        asked = request.query_params.get("run")
+        view = None if asked is None else find(watched.views(), asked)
+        soon = BackgroundTask(reader.prepare, None if view is None else view.run)
+        return _static(found["index.html"], request, soon)
 
     async def static(request: Request) -> Response:
         asset = found.get(request.path_params["path"])
