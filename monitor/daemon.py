@@ -39,11 +39,14 @@ CALM_SECONDS = 5.0
 """Without a hint and without news for so long, hints are asked for again."""
 STAT_SECONDS = 1.0
 """Known files are checked this often, hint or no hint: network file systems give none."""
-RESCAN_SECONDS = 10.0
-"""Directories are walked this often for new files; sooner when a hint says that one has come or
-gone, but not within ``RESCAN_AT_MOST`` seconds, nor for more than a tenth of the time."""
+RESCAN_SECONDS, RESCAN_AT_LEAST_SECONDS = 10.0, 60.0
+RESCAN_IDLE_PAUSES = 400
+"""Directories are walked for new files every ten seconds; where that would be more than a quarter
+percent of the time, less often, but each minute."""
 RESCAN_AT_MOST = 0.25
 RESCAN_PAUSES = 10
+"""When a hint says that a file has come or gone they are walked at once, but not within so many
+seconds of the last time, nor for more than a tenth of the time."""
 LISTEN_SECONDS = 10.0
 """Silence is listened to this often: it counts from minutes on. The ledger hears as often that the
 daemon is alive."""
@@ -256,8 +259,9 @@ class Daemon:
                 if now >= lost_by:  # They were gone when the daemon started, and are so still.
                     self._forget(self._ledger.runs() - self._follower.views.keys())
                     lost_by = math.inf
-                scan_by = now + RESCAN_SECONDS
                 cost = time.monotonic() - now
+                pause = max(RESCAN_SECONDS, RESCAN_IDLE_PAUSES * cost)
+                scan_by = now + min(pause, RESCAN_AT_LEAST_SECONDS)
                 scan_from = now + max(RESCAN_AT_MOST, RESCAN_PAUSES * cost)
             changed = self._read()
             if now - listened >= LISTEN_SECONDS:

@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 
 from monitor.alerts import Alert, Moment
-from monitor.attempts import Attempt, Failures, begin, guarded
+from monitor.attempts import Attempt, Failures, begin, note
 from monitor.detectors.base import PulseDetector
 from monitor.episodes import Episodes, Track
 from monitor.heartbeat import Heartbeat
@@ -181,8 +181,10 @@ class Engine:
         for track in run.pulses:
             detector = cast("PulseDetector", track.rule.detector)
             before = track.life.state
-            with guarded(track.rule, self.failures):
+            try:
                 run.episodes.move_once(track, detector.listen(pulse, now), moment)
+            except Exception as error:  # noqa: BLE001 - see Failures
+                note(self.failures, track.rule, error)
             changed = changed or track.life.state is not before
         return changed
 

@@ -84,12 +84,14 @@ class Divergence:
         whole = len(earlier) // size
         if whole < 2:
             return UNKNOWN
+        floor = at_quantile(mean[-hold:], 0.2)
+        noise = bins.noise(slice(0, n - hold))
+        if floor <= min(float(bins.head[0]), float(earlier.min()) + self.noise * noise):
+            return OK  # Most losses, and what follows would say the same at four times the cost.
         levels = np.sort(earlier[: whole * size].reshape(whole, size), axis=1)[:, size // 2]
         best_at = int(np.argmin(levels))
         best = float(levels[best_at])
         start = middle(bins.head[: max(3, n // 20)])
-        floor = at_quantile(mean[-hold:], 0.2)
-        noise = bins.noise(slice(0, n - hold))
         rise = floor - best
         improvement = max(start - best, 0.0)
         now = middle(mean[-hold:])
