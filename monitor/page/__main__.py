@@ -3,12 +3,11 @@
 import os
 import sys
 
-NICENESS = 10
+NICENESS = 5
 
 if __name__ == "__main__":
-    os.nice(
-        NICENESS
-    )  # before it loads anything: the training has precedence, and so has the daemon
+    # Before it loads anything. The training and the daemon have precedence; but somebody waits.
+    os.nice(NICENESS)
     from monitor.page.worker import serve
 
     serve(sys.stdin.buffer, sys.stdout.buffer)

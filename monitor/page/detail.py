@@ -13,6 +13,7 @@ from monitor.rules.model import Roles
 from monitor.views import RunView
 
 MOST_SCALARS = 1000
+HOOK_PREFIX = "health/"
 DRAWN = ("train_loss", "val_loss", "learning_rate")
 """The roles of what is drawn unasked."""
 
@@ -67,9 +68,15 @@ def detail(view: RunView, roles: Roles) -> RunDocument:
         facts={clean(name): clean(value) for name, value in view.facts.items()},
         scalars=scalars[:MOST_SCALARS],
         scalars_left_out=max(0, len(scalars) - MOST_SCALARS),
-        drawn={role: [s["tag"] for s in scalars if role in s["roles"]] for role in DRAWN},
+        drawn={role: _drawn(scalars, role) for role in DRAWN},
         layer_stats=sorted(view.layers),
     )
+
+
+def _drawn(scalars: Iterable[Scalar], role: str) -> list[str]:
+    """The tags with a role; the hook's own, which has fewer points, only where there is no other."""
+    tags = [scalar["tag"] for scalar in scalars if role in scalar["roles"]]
+    return [tag for tag in tags if not tag.startswith(HOOK_PREFIX)] or tags
 
 
 def _worst_first(alerts: Iterable[ShownAlert]) -> list[ShownAlert]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 import torch
 
@@ -22,6 +23,8 @@ from tests.processes import eventually, watching
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 STEPS = 600
+RUNS_SHOWN = {"run-gradients": "mlp/deep-sigmoid", "run-loss": "mlp/lr-raised-late"}
+SETTLE_MS = 300
 
 
 @dataclass(frozen=True)
@@ -86,19 +89,16 @@ def shoot(browser: api.Browser, address: str, folder: Path) -> None:
     """Both pages in both schemes."""
     schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
     for scheme in schemes:
-        with visiting(browser, address, scheme=scheme, height=520) as visit:
+        with visiting(browser, address, scheme=scheme, height=460) as visit:
             api.expect(visit.page.locator("table.runs tbody tr")).to_have_count(len(TRAININGS))
             visit.page.screenshot(path=folder / f"runs-{scheme}.png")
-        path = "/?run=mlp%2Fdeep-sigmoid"
-        with visiting(browser, address, path, scheme=scheme) as visit:
-            caption = visit.page.locator("figcaption").last
-            api.expect(caption).to_contain_text("depth order")
-            visit.page.wait_for_timeout(300)
-            visit.page.screenshot(path=folder / f"run-{scheme}.png", full_page=True)
-        with visiting(browser, address, "/?run=mlp%2Flr-raised-late", scheme=scheme) as visit:
-            api.expect(visit.page.locator("figcaption").last).to_contain_text("depth order")
-            visit.page.wait_for_timeout(300)
-            visit.page.screenshot(path=folder / f"run-2-{scheme}.png", full_page=True)
+        for name, run in RUNS_SHOWN.items():
+            path = f"/?run={quote(run, safe='')}"
+            with visiting(browser, address, path, scheme=scheme) as visit:
+                caption = visit.page.locator("figcaption").last
+                api.expect(caption).to_contain_text("depth order")
+                visit.page.wait_for_timeout(SETTLE_MS)
+                visit.page.screenshot(path=folder / f"{name}-{scheme}.png", full_page=True)
 
 
 def main(folder: Path) -> None:
