@@ -74,7 +74,7 @@ def detail(view: RunView, roles: Roles) -> RunDocument:
 
 
 def _drawn(scalars: Iterable[Scalar], role: str) -> list[str]:
-    """The tags with a role; the hook's own, which has fewer points, only where there is no other."""
+    """The tags with a role; those of the hook, which have fewer points, only for want of others."""
     tags = [scalar["tag"] for scalar in scalars if role in scalar["roles"]]
     return [tag for tag in tags if not tag.startswith(HOOK_PREFIX)] or tags
 

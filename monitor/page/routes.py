@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from monitor.page.assets import Asset, assets
 from monitor.page.detail import detail
-from monitor.page.overview import QueryError, Rows, query
+from monitor.page.overview import Query, QueryError, Rows, query
 from monitor.page.reader import Reader, UnreadableError
 from monitor.page.stream import MOST_LISTENERS, events
 from monitor.page.text import clean, encoded
@@ -30,6 +30,7 @@ SECURITY = {
 }
 JSON = {**SECURITY, "cache-control": "no-store", "content-type": "application/json"}
 NO_RUN = "No run is called so, or its files are gone."
+LISTS_KEPT = 32
 MOST_TAGS = 16
 MOST_POINTS = 2000
 
@@ -38,6 +39,7 @@ def routes(watched: Watched, reader: Reader) -> list[Route]:
     """What the page needs, from ``/`` on."""
     found = assets()
     rows = Rows()
+    said: dict[Query, tuple[tuple[int, bool], bytes]] = {}
 
     async def index(request: Request) -> Response:
         asked = request.query_params.get("run")
@@ -54,7 +56,14 @@ def routes(watched: Watched, reader: Reader) -> list[Route]:
             asked = query(request.query_params)
         except QueryError as error:
             return _problem(400, str(error))
-        return _json(rows.answer(watched.views(), asked) | {"ready": watched.ready()})
+        # Pages ask together, when they were told together: the first one's answer is everybody's.
+        state = watched.changes.version, watched.ready()
+        if said.get(asked, (None, b""))[0] != state:
+            if len(said) >= LISTS_KEPT:
+                said.clear()
+            body = encoded(rows.answer(watched.views(), asked) | {"ready": state[1]})
+            said[asked] = state, body
+        return Response(said[asked][1], headers=JSON)
 
     async def run(request: Request) -> Response:
         view = find(watched.views(), request.query_params.get("run", "."))

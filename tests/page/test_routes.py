@@ -74,6 +74,26 @@ def test_runs_and_a_run(client: TestClient) -> None:
     assert (refused.status_code, "sort" in refused.json()["error"]) == (400, True)
 
 
+def test_a_list_is_made_again_when_something_has_changed() -> None:
+    views = {"a": view("a")}
+    ready = [False]
+    watched = Watched(lambda: dict(views), lambda: ready[0], Roles)
+    client = TestClient(Starlette(routes=routes(watched, Reader(watched))))
+
+    def steps() -> list[int]:
+        return [row["last_step"] for row in client.get("/api/v1/runs").json()["runs"]]
+
+    assert steps() == [0]
+    views["a"] = view("a", last_step=7)
+    watched.changes.tell(["a"])
+    assert steps() == [7]
+    views.clear()
+    watched.changes.tell((), gone=["a"])
+    assert steps() == []
+    ready[0] = True
+    assert client.get("/api/v1/runs").json()["ready"] is True
+
+
 def test_nothing_is_fetched_from_elsewhere_and_every_file_named_is_there() -> None:
     found = assets()
     for name, asset in found.items():
