@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import signal
+import threading
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Literal
 
@@ -137,6 +141,58 @@ def test_axe_finds_nothing_serious(
         found = axe.Axe().run(visit.page).response["violations"]
     grave = [v for v in found if v["impact"] in ("serious", "critical")]
     assert [(v["id"], v["nodes"][0]["html"], v["nodes"][0]["failureSummary"]) for v in grave] == []
+
+
+def test_it_works_below_a_prefix(browser: api.Browser, tmp_path: Path) -> None:
+    write_run(tmp_path / "deep" / "er", {"train/loss": nan_at(20, 30)})
+    with (
+        watching(tmp_path) as watch,
+        below("/data/plugin/health", watch.address) as address,
+        visiting(browser, address, "/data/plugin/health/") as visit,
+    ):
+        page = visit.page
+        expect(page.get_by_role("status").filter(has_text="Live")).to_be_visible()
+        page.get_by_role("link", name="deep/er").click()
+        expect(page.locator("figcaption").first).to_contain_text("30 points")
+        expect(page.get_by_role("article")).to_contain_text("What to try")
+        page.get_by_role("link", name="All runs").click()
+        expect(rows(page)).to_have_count(1)
+        assert page.url == f"{address}/data/plugin/health/?"
+        outside = [url for url in visit.asked if "/data/plugin/health/" not in url]
+        assert outside == []
+        visit.check()
+
+
+@contextmanager
+def below(prefix: str, address: str) -> Iterator[str]:
+    """A proxy that shows a monitor below a prefix, events included; its own address."""
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if not self.path.startswith(prefix):
+                return self.send_error(404)
+            with urllib.request.urlopen(address + self.path[len(prefix) :]) as answer:
+                self.send_response(answer.status)
+                for name in ("content-type", "content-security-policy"):
+                    self.send_header(name, answer.headers[name])
+                self.end_headers()
+                with suppress(OSError):
+                    while some := answer.read1():
+                        self.wfile.write(some)
+            return None
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_by_keyboard_alone(browser: api.Browser, thousand: Watch) -> None:

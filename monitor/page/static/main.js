@@ -80,8 +80,9 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show
 
 void open();
 listen({
-  connected: () => {
+  connected: ({ monitor }) => {
     say("Live", "live");
+    document.getElementById("version").textContent = `Version ${monitor}`;
     void refresh(); // what was missed until now, or while the connection was lost
   },
   lost: () => say("The monitor is gone. Trying to reach it …", "lost"),
