@@ -115,7 +115,7 @@ def _sweep(episodes: Episodes, track: Track, ring: Ring, joined: Stretch, stretc
 
     def explain(i: int) -> Evidence:
         seen = window.upto(before + i, detector.lookback)
-        return _informed(detector.explain(seen), seen.context)
+        return _informed(detector.explain(seen), seen.context, int(seen.steps[0]))
 
     points = stretch.points
     positions = Positions(ring.count - len(stretch), points.steps, points.clock)
@@ -129,7 +129,8 @@ def _fold(episodes: Episodes, folding: Folding, window: Window, stretch: Stretch
     folding.memory = folded.memory
 
     def explain(i: int) -> Evidence:
-        return detector.explain(window.upto(i, 1), folded.seen[:, i])
+        evidence = detector.explain(window.upto(i, 1), folded.seen[:, i])
+        return replace(evidence, saw_from=window.first_step)
 
     positions = Positions(window.index, stretch.points.steps, stretch.points.clock)
     episodes.move(folding.track, folded.health, positions, explain)
@@ -140,7 +141,8 @@ def _judge(episodes: Episodes, track: Track, curve: Curve, moment: Moment) -> No
     detector = cast("CurveDetector", track.rule.detector)
     verdict = detector.judge(curve)
     if verdict.evidence is not None:
-        verdict = replace(verdict, evidence=_informed(verdict.evidence, curve.context))
+        evidence = _informed(verdict.evidence, curve.context, curve.first_step)
+        verdict = replace(verdict, evidence=evidence)
     episodes.move_once(track, verdict, moment)
 
 
@@ -148,11 +150,11 @@ def _moment(points: Points, i: int, index: int) -> Moment:
     return Moment(index, int(points.steps[i]), float(points.clock[i]))
 
 
-def _informed(evidence: Evidence, context: Mapping[str, Floats]) -> Evidence:
+def _informed(evidence: Evidence, context: Mapping[str, Floats], first_step: int) -> Evidence:
     """Evidence with the joined values of that moment (the learning rate) as facts."""
     known = {
         role: f"{column[-1]:.4g}"
         for role, column in context.items()
         if len(column) and np.isfinite(column[-1])
     }
-    return replace(evidence, facts={**known, **evidence.facts}) if known else evidence
+    return replace(evidence, facts={**known, **evidence.facts}, saw_from=first_step)

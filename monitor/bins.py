@@ -79,6 +79,12 @@ class Bins:
             column[:half] = column[1 : 2 * half : 2]
         self._count = half
 
+    @property
+    def means(self) -> Floats:
+        """Of each bin; NaN where no value was finite. A copy."""
+        means: Floats = self._numbers[_MEAN, : self._count].copy()
+        return means
+
     def curve(self, key: SeriesKey, per_bin: int, first_step: int, head: Floats) -> Curve:
         """The curve as it stands; its arrays are views, good until bins are added."""
         numbers = self._numbers[:, : self._count]

@@ -23,6 +23,8 @@ from monitor.alerts import Alert
 from monitor.follower import Follower
 from monitor.notices import AlertDocument, Notice, document
 from monitor.own_metrics import OwnMetrics
+from monitor.page.changes import Changes, News
+from monitor.page.watched import Watched
 from monitor.rules import RuleSet, RulesInvalid, load
 from monitor.sinks.ledger import Ledger
 from monitor.sinks.log import Logger
@@ -99,6 +101,11 @@ def _pause(busy: float) -> float:
     return max(COALESCE_SECONDS, short, min(busy, LONG_PAUSE_SECONDS))
 
 
+def _news(notice: Notice) -> News:
+    said = notice.document
+    return News(said["run"], said["alert"], said["severity"], said["summary"], notice.resolved)
+
+
 class Daemon:
     """Follows log directories until told to stop."""
 
@@ -125,6 +132,7 @@ class Daemon:
         self._ready = False
         self._stopping = False
         self._reloads: queue.SimpleQueue[Future[str | None]] = queue.SimpleQueue()
+        self._changes = Changes()
         self._wake: Callable[[], None] = lambda: None
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
@@ -141,7 +149,16 @@ class Daemon:
     @property
     def door(self) -> Door:
         """What the HTTP side may ask."""
-        return Door(self._exposition.answer, lambda: self._ready, self.documents, self.reload)
+        watched = Watched(
+            views=lambda: dict(self._follower.views),
+            ready=lambda: self._ready,
+            roles=lambda: self._follower.engine.rules.roles,
+            logdirs=self._settings.logdirs,
+            changes=self._changes,
+        )
+        return Door(
+            self._exposition.answer, lambda: self._ready, self.documents, self.reload, watched
+        )
 
     def alerts(self) -> list[Alert]:
         """The alerts of all runs, in firing order."""
@@ -281,6 +298,8 @@ class Daemon:
                 self._log.info("run found", run=run, step=view.last_step)
             found += self._ledger.update(run, view.alerts, time.time())
         self._tell(found)
+        if changed:
+            self._changes.tell(changed, [_news(notice) for notice in found])
         self._metrics.follow(self._follower)
         self._screen.show(list(self._follower.views.values()))
 
@@ -314,6 +333,8 @@ class Daemon:
             self._found.discard(run)
             self._log.info("run gone", run=run)
             self._tell(self._ledger.update(run, (), time.time()))
+        if runs:
+            self._changes.tell((), gone=runs)
 
     def _reload(self) -> str | None:
         """New rules, and everything read again under them; the old ones stay if they are bad."""
