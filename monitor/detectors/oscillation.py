@@ -48,7 +48,7 @@ class Oscillation:
     is lost in every swing; at the edge of stability full-batch losses alternate as well, by a few
     percent of what they gain. ``kick`` 6: rates 100 times too high gave 8 to 1000 in small
     networks; with heavy tails and a falling loss, 4 was seen by chance. ``growth`` 5.
-    ``points`` 64, for any of it to be more than chance.
+    ``points`` 48, for any of it to be more than chance.
 
     Stays quiet: minibatch noise without order in time, of any size and tail; fine-tuning about a
     level; spikes that recover; cyclic rates (they swing by less than was gained and do not
@@ -75,7 +75,7 @@ class Oscillation:
         default=6.0, metadata={"unit": "ratio", "doc": "first kick over all excursions since"}
     )
     points: int = field(
-        default=64, metadata={"unit": "points", "doc": "points needed before judging"}
+        default=48, metadata={"unit": "points", "doc": "points needed before judging"}
     )
 
     name: ClassVar[str] = "oscillation"
