@@ -83,13 +83,14 @@ class Divergence:
         mean = bins.mean
         size = max(3, hold // 2)
         earlier = mean[: n - hold]
+        floor = at_quantile(mean[-hold:], 0.2)
+        noise = bins.noise(slice(0, n - hold))
+        lowest = float(earlier.min())  # at most the best level
         whole = len(earlier) // size
         if whole < 2:
             return UNKNOWN
-        floor = at_quantile(mean[-hold:], 0.2)
-        noise = bins.noise(slice(0, n - hold))
-        if floor <= min(float(bins.head[0]), float(earlier.min()) + self.noise * noise):
-            return OK  # Most losses, and what follows would say the same at four times the cost.
+        if floor <= bins.head[0] and floor - lowest <= self.noise * noise:
+            return OK
         levels = np.sort(earlier[: whole * size].reshape(whole, size), axis=1)[:, size // 2]
         best_at = int(np.argmin(levels))
         best = float(levels[best_at])

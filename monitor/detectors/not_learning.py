@@ -22,7 +22,7 @@ class NotLearning:
     than chance (3.5 standard errors), and the noise is below ``calm`` of the level.
 
     Defaults: ``points`` 100, and ``steps`` 300 for those who log often, half of them where the
-    level is the logarithm of 2 to 10, 20, 100 or 1000 classes, within 1 %; ``calm`` 0.05: a
+    level is the logarithm of 2 to 10, 100 or 1000 classes, within 1 %; ``calm`` 0.05: a
     classifier at chance varies by a few percent with its batches, fine-tuning at its floor by a
     tenth or more; ``noise`` 3.
 
@@ -109,7 +109,7 @@ def guessing(level: float, within: float = 0.01) -> int:
     return min(near, default=0)
 
 
-_CLASSES = (*range(2, 11), 20, 100, 1000)
+_CLASSES = (*range(2, 11), 100, 1000)
 
 
 def _seen(bins: Bins, level: float, noise: float) -> Evidence:

@@ -97,8 +97,10 @@ class Oscillation:
         half, quarter = slice(len(bins) // 2, None), slice(3 * len(bins) // 4, None)
         mean = bins.mean[half]
         level = middle(mean)
-        noise = bins.noise(half)
         start = float(bins.head[0])
+        if self._calm(bins, level, start):
+            return OK
+        noise = bins.noise(half)
         rates = curve.context.get("learning_rate", _NONE)
         rates = rates[np.isfinite(rates)]
         recent = rates[len(rates) // 2 :]
@@ -119,6 +121,16 @@ class Oscillation:
             seen += f"; the learning rate is {facts['learning_rate']}"
         onset = int(bins.steps[0])
         return Verdict(Health.BAD, Evidence(value, seen, onset, facts=facts))
+
+    def _calm(self, bins: Bins, level: float, start: float) -> bool:
+        """Far below its start and within a narrow band: the common case, and cheap to see.
+
+        A standard deviation is at most half of the range, and the noise at most the range, so that
+        none of the four cases can be.
+        """
+        begin = len(bins) // 2 - 1  # roughness counts the step from the bin before
+        width = float(bins.high[begin:].max() - bins.low[begin:].min())
+        return 2.9 * width < min(self.swing, 1.3) * (start - level)
 
     def _alternates(
         self, bins: Bins, half: slice, level: float, start: float

@@ -25,7 +25,7 @@ class SlowLearning:
     times the run so far is needed to come near its end.
 
     Earlier, from half as many ``steps`` on and in more noise, where the first sixth lies within 3 %
-    of the logarithm of 2 to 10, 20, 100 or 1000 classes, what guessing costs, and the last within
+    of the logarithm of 2 to 10, 100 or 1000 classes, what guessing costs, and the last within
     4 % of the first, five standard errors below it: a classifier that learns leaves that level
     within some ten steps.
 

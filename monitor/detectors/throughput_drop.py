@@ -69,9 +69,12 @@ class ThroughputDrop:
             return UNKNOWN
         hold = max(5, int(self.hold * n))
         size = max(3, n // 8)
+        now = at_quantile(each[-hold:], 0.2)
+        if now <= self.factor * float(each[: n - hold].min()):
+            return OK
         whole = (n - hold) // size
         before = np.sort(each[: whole * size].reshape(whole, size), axis=1)[:, size // 2]
-        was, now = float(before.min()), at_quantile(each[-hold:], 0.2)
+        was = float(before.min())
         if was <= 0 or now <= self.factor * was:
             return OK
         slow = np.flatnonzero(each < self.factor * was)
