@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.random import Generator
 
+from monitor.detectors import CurveDetector, WindowDetector
 from monitor.points import Floats
 from tests.detectors.following import first_bad, follow
 from tests.detectors.registry import default
@@ -31,7 +32,7 @@ class Case:
     def found(self) -> bool:
         """Whether the detector speaks up."""
         detector = default(self.detector)
-        assert hasattr(detector, "context")
+        assert isinstance(detector, WindowDetector | CurveDetector)
         said = follow(detector, self.values, context=self.context, clock=self.clock)
         return first_bad(said) is not None
 

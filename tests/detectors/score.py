@@ -175,7 +175,7 @@ def gradients(seeds: range = range(2)) -> dict[str, Score]:
 
 
 def others(seeds: range) -> dict[str, Score]:
-    """The detectors that want a rate, a validation loss, a clock or a scale beside, or are notes."""
+    """Those that want more than a loss, or look at one for other faults, on cases of their own."""
     scores: dict[str, Score] = {}
     for seed in seeds:
         for n in (1000, 3000):
