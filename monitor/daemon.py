@@ -59,6 +59,9 @@ read 25 times a second, a thousand of them less often, and more of each at once.
 CATCH_UP_SHARE, CATCH_UP_NICENESS = 0.5, 10
 """Of the cores, when there is much to read at the start: the training has precedence."""
 RELOAD_TIMEOUT_SECONDS = 120.0
+LAST_LOOK_SECONDS = 3.0
+"""When it is told to end, the daemon reads what there is, for so long at most: a trainer's last
+words may have come a moment before its end, which is the sidecar's end too."""
 
 
 class Sink(Protocol):
@@ -93,6 +96,8 @@ class Settings:
     rules: Path | None = None
     layer_stats: frozenset[str] = frozenset()
     """Layer statistics exported as ``training_layer_<stat>``."""
+    exit_when_idle: float | None = None
+    """End when some run was seen and nothing was written for so many seconds; None: never."""
 
 
 def _pause(busy: float) -> float:
@@ -216,6 +221,7 @@ class Daemon:
             if not self._stopping:  # Else it was read in part only: nothing can be said of it.
                 self._begin(waker, started)
                 self._follow(waker)
+                self._look_again()
                 self._ledger.beat(time.time())
         self._log.info("stopped")
 
@@ -241,6 +247,7 @@ class Daemon:
 
     def _follow(self, waker: Waker) -> None:
         scan_from = scan_by = listened = checked = heard = busy = 0.0
+        written = time.monotonic()
         lost_by = time.monotonic() + FORGET_AFTER_SECONDS
         while not self._stopping:
             if self._follower.dirs.more:
@@ -264,6 +271,10 @@ class Daemon:
                 scan_by = now + min(pause, RESCAN_AT_LEAST_SECONDS)
                 scan_from = now + max(RESCAN_AT_MOST, RESCAN_PAUSES * cost)
             changed = self._read()
+            if changed:
+                written = now
+            elif self._idle_since(written, now):
+                return
             if now - listened >= LISTEN_SECONDS:
                 changed |= self._follower.tick(time.time())
                 self._ledger.beat(time.time())
@@ -277,6 +288,24 @@ class Daemon:
                 self._report_problems()
                 checked = now
             busy += time.monotonic() - now
+
+    def _idle_since(self, written: float, now: float) -> bool:
+        """Whether it is time to end of oneself; both in seconds of the monotonic clock."""
+        limit = self._settings.exit_when_idle
+        if limit is None or now - written < limit or not self._follower.views:
+            return False
+        self._log.info("ending: nothing was written", seconds=round(now - written))
+        return True
+
+    def _look_again(self) -> None:
+        """Reads what there is at the end, and tells what is news in it."""
+        by = time.monotonic() + LAST_LOOK_SECONDS
+        self._forget(self._follower.rescan())
+        self._follower.dirs.sweep()
+        while changed := self._read():
+            self._publish(changed)
+            if time.monotonic() >= by:
+                break
 
     def _read(self) -> frozenset[str]:
         """One pass: of each file that has grown, a piece, so that none keeps others waiting."""

@@ -26,7 +26,9 @@ class Divergence:
     * at least half of the highest rise since: it is not coming back;
 
     or where it is beyond its first value by ``factor`` times that value and by 3 ``factor`` times
-    the noise (or 10 ``factor`` times that value, in any noise, if it jumped there at once).
+    the noise (or 10 ``factor`` times that value, in any noise, if it jumped there at once); a tenth
+    of ``factor`` will do where it has grown exponentially from the start: over five sixths of the
+    run each gain is 1.15 times the one before or more, and the last beyond all noise.
 
     Defaults: ``share`` 0.6, since warm restarts and cyclic rates cost up to a third of what was
     gained; ``noise`` 6, since adversaries and games drift by up to five times their noise;
@@ -81,13 +83,14 @@ class Divergence:
         mean = bins.mean
         size = max(3, hold // 2)
         earlier = mean[: n - hold]
+        floor = at_quantile(mean[-hold:], 0.2)
+        noise = bins.noise(slice(0, n - hold))
+        lowest = float(earlier.min())  # at most the best level
         whole = len(earlier) // size
         if whole < 2:
             return UNKNOWN
-        floor = at_quantile(mean[-hold:], 0.2)
-        noise = bins.noise(slice(0, n - hold))
-        if floor <= min(float(bins.head[0]), float(earlier.min()) + self.noise * noise):
-            return OK  # Most losses, and what follows would say the same at four times the cost.
+        if floor <= bins.head[0] and floor - lowest <= self.noise * noise:
+            return OK
         levels = np.sort(earlier[: whole * size].reshape(whole, size), axis=1)[:, size // 2]
         best_at = int(np.argmin(levels))
         best = float(levels[best_at])
@@ -112,7 +115,11 @@ class Divergence:
         """Never better than at the start, and now beyond all measure."""
         start = float(bins.head[0])
         rise = floor - start
-        if bins.points < 32 or rise <= 0 or rise <= self.factor * abs(start):
+        if bins.points < 32 or rise <= 0.1 * self.factor * abs(start) or rise <= 0:
+            return False
+        if _compounds(bins):
+            return True
+        if rise <= self.factor * abs(start):
             return False
         if rise > 3 * self.factor * noise:
             return True
@@ -138,3 +145,16 @@ class Divergence:
             f"step {onset}"
         )
         return Verdict(Health.BAD, Evidence(now, seen, onset))
+
+
+def _compounds(bins: Bins) -> bool:
+    """Each sixth of the curve gains more than the one before: a loss that feeds on itself.
+
+    What grows with a target, such as a value function with the returns, slows down or wanders.
+    """
+    size = len(bins) // 6
+    levels = np.sort(bins.mean[len(bins) - 6 * size :].reshape(6, size), axis=1)[:, size // 2]
+    gains = np.diff(levels)
+    if float(gains[0]) <= 0 or not bool((gains[1:] >= 1.15 * gains[:-1]).all()):
+        return False
+    return float(gains[-1]) > 3 * bins.noise()

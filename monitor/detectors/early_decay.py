@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from monitor.detectors.robust import bins_of, check, middle, number
+from monitor.detectors.robust import Bins, bins_of, check, middle, number
 from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
 
 
@@ -19,39 +19,42 @@ class EarlyDecay:
     Sees the whole curve and the learning rate (role ``learning_rate``) as of each bin. The rate
     counts as gone when it is below ``decayed`` of its greatest value for good. What was learnt
     up to then is measured against the rate spent, the sum of rates over steps, which makes a
-    decay at each step and one in stairs the same: the gains over the third and the last quarter
-    of it, in a geometric row, say what the time since would have brought at the full rate. Bad
-    where
+    decay at each step and one in stairs the same: it is cut into quarters in which as much of it
+    was spent, and a level is the median of a quarter. Bad where
 
     * the rate has been gone for at least ``gone`` of the run so far,
-    * what was to be expected is at least ``expected`` of all that had been gained, and the last
-      quarter's gain is more than four standard errors,
-    * of what was to be expected, less than ``kept`` was gained since, and the loss stands still:
-      the last half of the time since brought less than a fifth of ``kept`` of it.
+    * the loss was falling when it went: the last quarter lies below the third by more than three
+      standard errors, and by ``falling`` of what the last lies below the first; a straight line
+      has 0.33 there, a loss that has come to its floor exponentially 0.1 or less;
+      it is also worth a word: 0.06 of all that was gained from the first points on,
+    * since then it fell by less than ``kept`` times that, and the loss stands still: the last half
+      of the time since brought less than a fifth of that.
 
-    Defaults: ``decayed`` 0.2: a step to a tenth, or two to a half and a third; ``gone`` 0.35: a
+    Defaults: ``decayed`` 0.2: a step to a tenth, or two to a half and a third; ``gone`` 0.45: a
     cosine or a line to zero is that low for its last 30 % or 20 %, a one-cycle for 21 %, a tail
-    for 15 %; ``expected`` 0.06 and ``kept`` 0.4: stairs at the right time drop the loss by more
-    than going on would have; ``points`` 40: five a quarter and as many since.
+    for 15 %, stairs at 60 % for 40 %; ``falling`` 0.15: an exponential that had 2.5 time constants
+    has fallen to a tenth; ``kept`` 2: at the full rate a loss that falls so brings three times as
+    much or more, while stairs at the right time drop it farther; ``points`` 40: five a quarter and
+    as many since.
 
     Stays quiet: schedules that end low; warm-up; stairs that lower the loss; a loss that had
-    been flat before the decay (extrapolated, little was to come); unknown rates.
+    bent towards its floor before the decay; a loss that falls on at the low rate; unknown rates.
 
     Source: the case study of "Practical Advice for Building Deep Neural Networks" (BYU PCC
-    lab); the extrapolation is our reasoning, Aitken's for a geometric row.
+    lab); how falling and standing still are told is our reasoning.
     """
 
     decayed: float = field(
         default=0.2, metadata={"unit": "ratio", "doc": "rate over its greatest that is gone"}
     )
     gone: float = field(
-        default=0.35, metadata={"unit": "ratio", "doc": "part of the run at such a rate"}
+        default=0.45, metadata={"unit": "ratio", "doc": "part of the run at such a rate"}
     )
-    expected: float = field(
-        default=0.06, metadata={"unit": "ratio", "doc": "gain to be expected over all gained"}
+    falling: float = field(
+        default=0.15, metadata={"unit": "ratio", "doc": "last quarter's gain over that of all"}
     )
     kept: float = field(
-        default=0.4, metadata={"unit": "ratio", "doc": "gain since over what was expected"}
+        default=2.0, metadata={"unit": "ratio", "doc": "gain since over the last quarter's"}
     )
     points: int = field(
         default=40, metadata={"unit": "points", "doc": "points needed before judging"}
@@ -64,8 +67,8 @@ class EarlyDecay:
     def __post_init__(self) -> None:
         check("decayed", 0 < self.decayed < 1, "between 0 and 1")
         check("gone", 0 < self.gone < 1, "between 0 and 1")
-        check("expected", self.expected > 0, "more than 0")
-        check("kept", 0 < self.kept < 1, "between 0 and 1")
+        check("falling", 0 < self.falling < 1, "between 0 and 1")
+        check("kept", self.kept > 0, "more than 0")
         check("points", self.points >= 24, "at least 24 points")
 
     def judge(self, curve: Curve) -> Verdict:
@@ -83,52 +86,53 @@ class EarlyDecay:
         at = int(high[-1]) + 1
         if len(bins) != n or at < 8:
             return UNKNOWN
-        mean, steps = bins.mean, bins.steps
-        spent = np.cumsum(rates[:at] * np.diff(steps[:at], prepend=float(curve.first_step)))
-        width = max(2, at // 10)
-        end = at - 1 - width // 2  # the middle of the last bins at the full rate
-        marks = np.searchsorted(spent, np.array([0.5, 0.75]) * spent[end])
-        levels = [_level(mean, i, width) for i in (int(marks[0]), int(marks[1]), end)]
-        third, last = levels[0] - levels[1], levels[1] - levels[2]
-        error = bins.noise(slice(0, at)) * 1.25 * (2 / (width * bins.per_bin)) ** 0.5
-        if last <= 4 * error or third <= 0:
+        mean, since = bins.mean, bins.mean[at:]
+        spent = np.cumsum(rates[:at] * np.diff(bins.steps[:at], prepend=float(curve.first_step)))
+        first, third, last, error = _quarters(bins, spent)
+        fell, gained = third - last, first - last
+        if fell <= 3 * error or fell < self.falling * gained:
             return OK
-        quarters = (steps[-1] - steps[at - 1]) * top / (spent[end] / 4)
-        hoped = _row(last - error, third + error, float(quarters))
-        gained = float(bins.head[:3].max()) - levels[2]
-        now = middle(mean[-max(2, (n - at) // 4) :])
-        since = levels[2] - now
-        half = middle(mean[at + (n - at) // 2 :][:width]) - now
-        if hoped < self.expected * gained or since > self.kept * hoped:
+        # What came within the first steps counts, too: a loss that was all but flat since then
+        # has a last quarter that is the lowest of them by chance.
+        if fell < _WORTH * (middle(bins.head) - last):
             return OK
-        if half > 0.2 * self.kept * hoped + error:
+        width = max(2, len(since) // 4)
+        now = middle(mean[-width:])
+        half = middle(since[len(since) // 2 :][:width]) - now
+        if last - now > self.kept * fell or half > 0.2 * fell + error:
             return OK
-        return self._bad(curve, at, (levels[2], now), (hoped, float(rates[-1]), top))
+        return self._bad(curve, at, (third, last, now), (float(rates[-1]), top))
 
     def _bad(
-        self, curve: Curve, at: int, levels: tuple[float, float], facts: tuple[float, float, float]
+        self,
+        curve: Curve,
+        at: int,
+        levels: tuple[float, float, float],
+        facts: tuple[float, float],
     ) -> Verdict:
-        then, now = levels
-        hoped, rate, top = facts
+        third, last, now = levels
+        rate, top = facts
         onset = int(curve.steps[at])
         seen = (
             f"the learning rate fell from {number(top)} to {number(rate)}, most of it by step "
-            f"{onset}, while the loss was falling; from {number(then)} it has come to "
-            f"{number(now)} at step {int(curve.steps[-1])}, where going on at the full rate "
-            f"promised about {number(then - hoped)}"
+            f"{onset}, while the loss was falling: the last quarter of what had been spent of the "
+            f"rate took it from {number(third)} to {number(last)}, all the time since to "
+            f"{number(now)} at step {int(curve.steps[-1])}"
         )
         return Verdict(Health.BAD, Evidence(now, seen, onset))
 
 
-def _level(mean: Floats, i: int, width: int) -> float:
-    """The median of so many bins about bin ``i``."""
-    begin = max(0, i - width // 2)
-    return middle(mean[begin : begin + width])
+_WORTH = 0.06
+"""Part of all that was gained; a quarter that brought less is not worth a word."""
 
 
-def _row(last: float, before: float, quarters: float) -> float:
-    """The sum of a geometric row's next terms, at most four, that goes on from these two."""
-    ratio = min(max(last, 0.0) / before, 0.8)
-    terms = min(quarters, 4.0)
-    reached: float = 1.0 - ratio**terms
-    return max(last, 0.0) * ratio * reached / (1 - ratio)
+def _quarters(bins: Bins, spent: Floats) -> tuple[float, float, float, float]:
+    """Levels of the first, third and last quarter of the rate spent [at], and the standard error
+    of the difference between the last two.
+    """
+    at = len(spent)
+    a, b, c = (int(i) for i in np.searchsorted(spent, np.array([0.25, 0.5, 0.75]) * spent[-1]))
+    first, third, last = bins.mean[: max(a, 1)], bins.mean[b : max(c, b + 1)], bins.mean[c:at]
+    parts = (1 / len(third) + 1 / len(last)) / bins.per_bin
+    error = bins.noise(slice(0, at)) * 1.25 * parts**0.5
+    return middle(first), middle(third), middle(last), error

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from monitor.detectors.robust import check, number
-from monitor.points import Evidence, Health, Verdicts, Window
+from monitor.points import Evidence, Floats, Health, Verdicts, Window
 
 HALVINGS = 8.0
 """What never was so many times the least is no scale of mixed precision."""
@@ -19,11 +19,11 @@ HALVINGS = 8.0
 class LossScaleCollapse:
     """The loss scale of mixed precision has collapsed: the scaler halves it again and again.
 
-    Sees the scale itself. Bad where it is at or below ``least``, having been at eight times
-    that or more, or where it is ``fall`` times below its highest of the last ``memory`` points,
-    those before the first ``settling`` of the attempt not counted. A scaler halves the scale,
-    and skips the step, whenever a gradient is infinite, and doubles it after some thousand good
-    steps.
+    Sees the scale itself. Bad where, after the first ``settling`` points of the attempt, it is at
+    or below ``least``, having been at eight times that or more within the last ``memory`` points,
+    or where it is ``fall`` times below its highest of these, for which the first ones do not
+    count. A scaler halves the scale, and skips the step, whenever a gradient is infinite, and
+    doubles it after some thousand good steps.
 
     Defaults: ``least`` 1: without any scaling gradients still overflow, which no scale can
     mend; healthy runs are at 2**8 and more. ``fall`` 256 is eight halvings more than doublings;
@@ -74,25 +74,32 @@ class LossScaleCollapse:
         if not window.new:
             return Verdicts(health)
         scales = np.where(np.isfinite(window.values) & (window.values > 0), window.values, np.nan)
-        settled = np.where(
-            np.arange(window.index, window.index + n) >= self.settling, scales, np.nan
-        )
-        padded = np.concatenate((np.full(self.memory - 1, np.nan), settled))
-        views = np.lib.stride_tricks.sliding_window_view(padded, self.memory)[begin:]
-        highest = np.fmax.reduce(views, axis=1)
+        at = np.arange(window.index, window.index + n)
+        settled = np.where(at >= self.settling, scales, np.nan)
+        highest, ever = self._highest(settled)[begin:], self._highest(scales)[begin:]
         now = scales[begin:]
         known = np.isfinite(highest) & np.isfinite(now)
-        scaled = highest >= HALVINGS * self.least  # there are scales that are 1 for good
+        scaled = ever >= HALVINGS * self.least  # there are scales that are 1 for good
         bad = known & scaled & ((now <= self.least) | (now <= highest / self.fall))
         health[known] = Health.OK
         health[bad] = Health.BAD
         return Verdicts(health)
 
+    def _highest(self, scales: Floats) -> Floats:
+        """Of each point and those before it, as far back as the memory reaches."""
+        padded = np.concatenate((np.full(self.memory - 1, np.nan), scales))
+        views = np.lib.stride_tricks.sliding_window_view(padded, self.memory)
+        found: Floats = np.fmax.reduce(views, axis=1)
+        return found
+
     def explain(self, window: Window) -> Evidence:
         """From where to where it fell, and since when."""
         scales = np.where(np.isfinite(window.values) & (window.values > 0), window.values, np.nan)
         at = np.arange(window.index, window.index + len(scales))
-        scales = np.where(at >= self.settling, scales, np.nan)
+        settled = np.where(at >= self.settling, scales, np.nan)
+        # It may have fallen through the floor before it could settle anywhere.
+        if np.nanmax(settled) >= HALVINGS * self.least:
+            scales = settled
         top = len(scales) - 1 - int(np.nanargmax(scales[::-1]))  # the last time that it was there
         onset = int(window.steps[min(top + 1, len(scales) - 1)])
         now, step = float(window.values[-1]), int(window.steps[-1])

@@ -84,6 +84,8 @@ class LossSpike:
         if bins.points < self.points or n < 32:
             return UNKNOWN
         half = _AROUND // 2
+        if self._low(bins):
+            return OK
         level, up = _heights(curve)
         gained = max(float(bins.head[:3].max()) - float(level[-1]), 0.0)
         if float(up.max()) <= self.share * gained:
@@ -101,6 +103,13 @@ class LossSpike:
             return OK
         starts = at[np.diff(at, prepend=-_AROUND) > half]
         return self._bad(bins, starts, level, up, gained)
+
+    def _low(self, bins: Bins) -> bool:
+        """Nothing can stand out by ``share`` of what was gained: cheap to see, and common."""
+        n, half = len(bins), _AROUND // 2
+        top = float(bins.high[max(4, n // 20) : n - half].max() - bins.mean.min())
+        gained = float(bins.head[:3].max()) - float(bins.mean[-_AROUND:].max())
+        return gained > 0 and top <= self.share * gained
 
     def _limit(self, up: Floats, gained: float) -> float:
         """What no usual scatter reaches; 0 if nothing is known of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -20,9 +21,10 @@ class NotLearning:
     first 16 points within ``noise`` times the noise, differ from the median of all by no more
     than chance (3.5 standard errors), and the noise is below ``calm`` of the level.
 
-    Defaults: ``points`` 100, and ``steps`` 300 for those who log often; ``calm`` 0.05: a classifier
-    at chance varies by a few percent with its batches, fine-tuning at its floor by a tenth or
-    more; ``noise`` 3.
+    Defaults: ``points`` 100, and ``steps`` 300 for those who log often, half of them where the
+    level is the logarithm of 2 to 10, 100 or 1000 classes, within 1 %; ``calm`` 0.05: a
+    classifier at chance varies by a few percent with its batches, fine-tuning at its floor by a
+    tenth or more; ``noise`` 3.
 
     Stays quiet: wandering (adversaries); noise about zero (policies) and large noise (fine-tuning
     at the floor, tiny batches); whatever falls, however slowly, once it is beyond chance; a rate
@@ -61,7 +63,10 @@ class NotLearning:
         """Judges the curve so far."""
         bins = bins_of(curve)
         n = len(bins)
-        if bins.points < self.points or n < 24 or bins.steps[-1] - curve.first_step < self.steps:
+        seen = float(bins.steps[-1]) - curve.first_step if n else 0.0
+        if bins.points < self.points or n < 24 or seen < self.steps / 2:
+            return UNKNOWN
+        if seen < self.steps and not guessing(middle(bins.mean)):
             return UNKNOWN
         if rewarded(curve) or rising(curve):
             return UNKNOWN
@@ -95,10 +100,21 @@ def rising(curve: Curve) -> bool:
     return len(known) > 0 and middle(known) < 0.8 * float(known[-1])
 
 
+def guessing(level: float, within: float = 0.01) -> int:
+    """How many classes, all as likely, a cross-entropy of ``level`` guesses among; 0: none.
+
+    Beyond ten the logarithms are so close that only round numbers say anything.
+    """
+    near = {k for k in _CLASSES if abs(level - math.log(k)) <= within * math.log(k)}
+    return min(near, default=0)
+
+
+_CLASSES = (*range(2, 11), 100, 1000)
+
+
 def _seen(bins: Bins, level: float, noise: float) -> Evidence:
-    classes = round(float(np.exp(level))) if 0.6 < level < 12 else 0
-    chance = classes >= 2 and abs(float(np.log(classes)) - level) < 0.02 * level
-    named = f", about ln({classes}), that of guessing among {classes} classes" if chance else ""
+    classes = guessing(level)
+    named = f", about ln({classes}), that of guessing among {classes} classes" if classes else ""
     onset = int(bins.steps[0])
     seen = (
         f"the loss has stayed at {number(level)}{named} (noise {number(noise)}) from the first "

@@ -48,7 +48,7 @@ class Oscillation:
     is lost in every swing; at the edge of stability full-batch losses alternate as well, by a few
     percent of what they gain. ``kick`` 6: rates 100 times too high gave 8 to 1000 in small
     networks; with heavy tails and a falling loss, 4 was seen by chance. ``growth`` 5.
-    ``points`` 64, for any of it to be more than chance.
+    ``points`` 48, for any of it to be more than chance.
 
     Stays quiet: minibatch noise without order in time, of any size and tail; fine-tuning about a
     level; spikes that recover; cyclic rates (they swing by less than was gained and do not
@@ -75,7 +75,7 @@ class Oscillation:
         default=6.0, metadata={"unit": "ratio", "doc": "first kick over all excursions since"}
     )
     points: int = field(
-        default=64, metadata={"unit": "points", "doc": "points needed before judging"}
+        default=48, metadata={"unit": "points", "doc": "points needed before judging"}
     )
 
     name: ClassVar[str] = "oscillation"
@@ -97,8 +97,10 @@ class Oscillation:
         half, quarter = slice(len(bins) // 2, None), slice(3 * len(bins) // 4, None)
         mean = bins.mean[half]
         level = middle(mean)
-        noise = bins.noise(half)
         start = float(bins.head[0])
+        if self._calm(bins, level, start):
+            return OK
+        noise = bins.noise(half)
         rates = curve.context.get("learning_rate", _NONE)
         rates = rates[np.isfinite(rates)]
         recent = rates[len(rates) // 2 :]
@@ -119,6 +121,16 @@ class Oscillation:
             seen += f"; the learning rate is {facts['learning_rate']}"
         onset = int(bins.steps[0])
         return Verdict(Health.BAD, Evidence(value, seen, onset, facts=facts))
+
+    def _calm(self, bins: Bins, level: float, start: float) -> bool:
+        """Far below its start and within a narrow band: the common case, and cheap to see.
+
+        A standard deviation is at most half of the range, and the noise at most the range, so that
+        none of the four cases can be.
+        """
+        begin = len(bins) // 2 - 1  # roughness counts the step from the bin before
+        width = float(bins.high[begin:].max() - bins.low[begin:].min())
+        return 2.9 * width < min(self.swing, 1.3) * (start - level)
 
     def _alternates(
         self, bins: Bins, half: slice, level: float, start: float

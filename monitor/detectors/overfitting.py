@@ -28,7 +28,7 @@ class Overfitting:
     * the training loss, where it is known, has not risen since: the median of the last third
       since the best is no higher than that of the first, by a twentieth of all that it gained.
 
-    Defaults: ``after`` 4, since validation is logged once per epoch: eight points may do;
+    Defaults: ``after`` 3, since validation is logged once per epoch: eight points may do;
     ``noise`` 4 and ``order`` 0.6 together, since each alone comes about by chance after a minimum
     that was chosen as such; ``share`` 0.1: less is not worth a word; ``part`` 0.2 outlasts
     wiggles and cycles of those who validate often.
@@ -54,7 +54,7 @@ class Overfitting:
         default=0.2, metadata={"unit": "ratio", "doc": "part of the run since the best"}
     )
     after: int = field(
-        default=4, metadata={"unit": "points", "doc": "points needed since the best"}
+        default=3, metadata={"unit": "points", "doc": "points needed since the best"}
     )
 
     name: ClassVar[str] = "overfitting"

@@ -22,7 +22,7 @@ class ThroughputDrop:
     take ``factor`` times as long, for ``lasting`` seconds at least.
 
     Defaults: ``factor`` 1.5, since steps of one run differ by some ten percent, and by less once
-    an eighth of it is taken together; ``hold`` 0.1 outlasts a checkpoint; ``lasting`` 60
+    an eighth of it is taken together; ``hold`` 0.08 outlasts a checkpoint; ``lasting`` 45
     seconds, since a machine that is shared is slower now and then, and less is nobody's trouble;
     ``points`` 40: five slow ones and four medians before.
 
@@ -38,10 +38,10 @@ class ThroughputDrop:
         default=1.5, metadata={"unit": "ratio", "doc": "time per step over what it was"}
     )
     hold: float = field(
-        default=0.1, metadata={"unit": "ratio", "doc": "part of the run that it stays slow"}
+        default=0.08, metadata={"unit": "ratio", "doc": "part of the run that it stays slow"}
     )
     lasting: float = field(
-        default=60.0, metadata={"unit": "seconds", "doc": "how long it is slow at least"}
+        default=45.0, metadata={"unit": "seconds", "doc": "how long it is slow at least"}
     )
     points: int = field(
         default=40, metadata={"unit": "points", "doc": "points needed before judging"}
@@ -69,9 +69,12 @@ class ThroughputDrop:
             return UNKNOWN
         hold = max(5, int(self.hold * n))
         size = max(3, n // 8)
+        now = at_quantile(each[-hold:], 0.2)
+        if now <= self.factor * float(each[: n - hold].min()):
+            return OK
         whole = (n - hold) // size
         before = np.sort(each[: whole * size].reshape(whole, size), axis=1)[:, size // 2]
-        was, now = float(before.min()), at_quantile(each[-hold:], 0.2)
+        was = float(before.min())
         if was <= 0 or now <= self.factor * was:
             return OK
         slow = np.flatnonzero(each < self.factor * was)

@@ -223,6 +223,11 @@ class LogDirs:
             if batches or not self._behind:
                 return batches
 
+    def sweep(self) -> None:
+        """The next pass looks at every file, whether or not it is time for that."""
+        self._sweep_at = 0.0
+        self._queue.clear()
+
     def _pass(self, limit: int, final: bool) -> Iterator[list[Batch]]:
         """What each file gives; lazily: what is not asked for is not looked at."""
         now = time.monotonic()

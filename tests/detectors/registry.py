@@ -62,7 +62,7 @@ def bad_series() -> dict[str, Floats]:
         "threshold": 0.3 * noise + np.where(t > 0.5, 1000.0, 1.0),
         "expression": falling + 0.03 * noise + np.where(t > 0.5, 4.0, 0.0),
         "oscillation": 1.5 + 0.5 * (-1.0) ** np.arange(n) + 0.05 * noise,
-        "plateau": falling + 0.08 * noise,
+        "plateau": 0.4 + 1.9 * np.exp(-np.arange(2000) / 50) + 0.1 * rng.normal(size=2000),
         "loss_spike": falling + 0.03 * noise + 20.0 * (np.arange(n) % 150 == 149),
         "slow_learning": 3 - t + 0.003 * noise,
         "not_learning": 2.303 + 0.01 * noise,

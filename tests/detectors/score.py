@@ -14,6 +14,7 @@ import numpy as np
 
 from monitor.detectors import DETECTORS, CurveDetector, FoldDetector, WindowDetector
 from monitor.points import Floats, Layers
+from tests.detectors.cases import cases
 from tests.detectors.following import first_bad, follow
 from tests.detectors.recipes import Recipe, train
 from tests.detectors.scenarios import Scenario, synthetic
@@ -173,6 +174,24 @@ def gradients(seeds: range = range(2)) -> dict[str, Score]:
     return scores
 
 
+def others(seeds: range) -> dict[str, Score]:
+    """Those that want more than a loss, or look at one for other faults, on cases of their own."""
+    scores: dict[str, Score] = {}
+    for seed in seeds:
+        for n in (1000, 3000):
+            for case in cases(seed, n):
+                score = scores.setdefault(case.detector, Score())
+                said = case.found()
+                score.faults += case.sick
+                score.found += case.sick and said
+                score.by_any += case.sick and said
+                score.healthy += not case.sick
+                score.false += said and not case.sick
+                if said != case.sick:
+                    score.where[("missed: " if case.sick else "false: ") + case.name] += 1
+    return scores
+
+
 def table(title: str, scores: dict[str, Score]) -> str:
     """For people."""
     lines = [
@@ -197,6 +216,7 @@ def main() -> None:
         ("held out", range(20, 23), range(7, 9)),
     ):
         print(table(f"{title}: synthetic curves", tally(synthetic(curves))), "\n")
+        print(table(f"{title}: cases of the other detectors", others(curves)), "\n")
         print(table(f"{title}: real trainings, losses", tally(trained(runs))), "\n")
         print(table(f"{title}: gradients", gradients(runs)), "\n")
 

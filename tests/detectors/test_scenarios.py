@@ -25,10 +25,16 @@ def test_look_alikes_stay_quiet(scenario: Scenario) -> None:
 
 def test_most_faults_are_found() -> None:
     scores = tally(small(faulty))
-    for name, least in {"divergence": 0.85, "oscillation": 0.65, "plateau": 0.4}.items():
+    for name, least in {"divergence": 0.85, "oscillation": 0.65}.items():
         score = scores[name]
         assert score.by_any >= least * score.faults, score.where
         assert score.false == 0, score.where
+
+
+def test_plateaus_are_found_given_enough_points() -> None:
+    """Whether a noisy loss is flat takes some hundred points to tell: that is its docstring's."""
+    score = tally(list(faulty(0, 3000)))["plateau"]
+    assert score.found == score.faults, score.where
 
 
 def test_real_trainings() -> None:
