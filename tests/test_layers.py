@@ -48,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "own_metrics": {"follower", "__init__", "prometheus_client"},
     "delivery": {"alerts", "sinks"},
     "web": {"page", "webconfig", "starlette", "uvicorn"},
-    "page": {"alerts", "notices", "points", "ranks", "rules", "series", "sources", "views"}
+    "page": {"alerts", "history", "notices", "points", "rules", "sources", "views"}
     | {"__init__"}
     | {"numpy", "starlette"},
     "webconfig": {"rules", "bcrypt", "pydantic"},
@@ -57,6 +57,7 @@ ALLOWED: dict[str, set[str]] = {
     "explain": {"alerts", "detectors", "engine", "nearest", "notices", "parallel", "points"}
     | {"rules", "series", "sources", "terminal", "numpy", "rich"},
     # what comes in, and what is made of it
+    "history": {"points", "ranks", "series", "sources", "numpy"},
     "follower": {"alerts", "engine", "parallel", "rules", "sources", "views"},
     "parallel": {"engine", "rules", "sources", "joblib"},
     "engine": {"alerts", "attempts", "detectors", "episodes", "heartbeat", "plans", "points"}
