@@ -47,7 +47,8 @@ class Delivery:
     ) -> None:
         """``pictures``: Slack can fetch them below ``link``.
 
-        UnusableError if a webhook is missing, an address none, or the ledger cannot be kept."""
+        UnusableError if a webhook is missing, an address none, or the ledger cannot be kept.
+        """
         self._in_memory = state_dir is None
         self._link = link.rstrip("/") + "/"
         self._alertmanager = alertmanager

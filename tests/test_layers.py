@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
         "explain",
         "follower",
         "notices",
+        "pictures",
         "rules",
         "ruletests",
     }
@@ -47,10 +48,12 @@ ALLOWED: dict[str, set[str]] = {
     # what leaves the house
     "own_metrics": {"follower", "__init__", "prometheus_client"},
     "delivery": {"alerts", "sinks"},
-    "web": {"page", "webconfig", "starlette", "uvicorn"},
-    "page": {"alerts", "history", "notices", "points", "rules", "sources", "views"}
+    "web": {"page", "pictures", "webconfig", "starlette", "uvicorn"},
+    "page": {"alerts", "history", "notices", "pictures", "points", "rules", "sources", "views"}
     | {"__init__"}
     | {"numpy", "starlette"},
+    "pictures": {"alerts", "engine", "history", "nearest", "notices", "parallel", "points", "rules"}
+    | {"sources", "matplotlib", "numpy", "starlette"},
     "webconfig": {"rules", "bcrypt", "pydantic"},
     "terminal": {"alerts", "notices", "rules", "views", "rich"},
     "sinks": {"alerts", "notices", "rules", "views", "httpx", "prometheus_client", "slack_sdk"},

@@ -94,6 +94,10 @@ class RunHistory:
                 return False
         return True
 
+    def tags(self) -> list[str]:
+        """All scalar series, in the order in which they appeared."""
+        return [tag for tag in self._attempts if not tag.startswith(LAYER_PREFIX)]
+
     def scalar(self, tag: str, most: int) -> tuple[int, list[Thinned]]:
         """How many points a tag has, and its last attempts in at most ``most`` buckets each."""
         attempts = self._attempts.get(tag, [])

@@ -83,7 +83,7 @@ class Artist:
 
 def _run(command: Sequence[str]) -> bytes:
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - ourselves; no shell, and names stand behind a "="
             command, capture_output=True, timeout=PATIENCE_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -28,7 +29,7 @@ _CHARACTERS = 110
 """Of a label's size that fit side by side."""
 COLOURS = ("#1f5fbf", "#b5500b", "#1b7f5c", "#7a3fb0", "#8a6d00", "#a02c5a")
 SEVERITIES = {"critical": "#c0392b", "warning": "#c77700", "info": "#5b7083"}
-_STYLE = {
+_STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 9.0,
     "axes.spines.top": False,
@@ -70,7 +71,7 @@ def _fill(figure: Figure, picture: Picture) -> None:
     for at in axes:
         for span in picture.spans:
             _shade(at, span, last)
-    _labels(axes[0], picture.spans, last)
+    _labels(axes[0], picture.spans)
 
 
 def _curves(axes: Axes, lines: Sequence[Line], smooth: bool) -> None:
@@ -153,7 +154,7 @@ def _shade(axes: Axes, span: Span, last: int) -> None:
     axes.axvline(span.fired, color=colour, linewidth=1.4 if span.chosen else 0.8, linestyle="--")
 
 
-def _labels(axes: Axes, spans: Sequence[Span], last: int) -> None:
+def _labels(axes: Axes, spans: Sequence[Span]) -> None:
     """Names above the curve where the alerts fired, in rows so that none covers another."""
     order = ("critical", "warning", "info")
     worst = sorted(spans, key=lambda s: (not s.chosen, order.index(s.severity), s.fired))
@@ -184,4 +185,8 @@ def _plain(text: str, most: int) -> str:
     """Nothing that a font or an SVG file cannot hold; long names lose their middle."""
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     shown = shown.encode("utf-8", "replace").decode()
-    return shown if len(shown) <= most else f"{shown[: most // 2]}\N{HORIZONTAL ELLIPSIS}{shown[-(most // 2) :]}"
+    return (
+        shown
+        if len(shown) <= most
+        else f"{shown[: most // 2]}\N{HORIZONTAL ELLIPSIS}{shown[-(most // 2) :]}"
+    )
