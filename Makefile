@@ -8,7 +8,7 @@ BENCH_HOOK := $(VENV)/.bench-hook
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format bench bench-reader bench-latency bench-runs bench-hook \
-	bench-expression bench-scrape fuzz score zoo docs clean
+	bench-expression bench-scrape bench-page fuzz score zoo docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ format: $(INSTALLED)  ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-reader bench-latency bench-runs bench-hook bench-expression bench-scrape  ## all benchmarks
+bench: bench-reader bench-latency bench-runs bench-hook bench-expression bench-scrape bench-page  ## all benchmarks
 
 bench-reader: $(BENCH)  ## reading, beside EventAccumulator, tbparse and rustboard
 	$(BIN)/python -m tests.bench.bench_reader
@@ -48,6 +48,9 @@ bench-expression: $(INSTALLED)  ## what rules of one's own cost per point
 
 bench-scrape: $(INSTALLED)  ## what /metrics costs with a thousand runs or 10,000 layers
 	$(BIN)/python -m tests.bench.bench_scrape
+
+bench-page: $(INSTALLED)  ## the status page in a real browser, and what open pages cost the daemon
+	$(BIN)/python -m tests.bench.bench_page
 
 FILES ?= 100000
 JOBS ?= 1

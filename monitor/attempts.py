@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -18,7 +17,10 @@ from monitor.rules.model import Rule
 from monitor.series import CurveBuilder, Ring, Stretch
 
 Failures = dict[str, str]
-"""Per alert: what last went wrong in its detector, if anything did."""
+"""Per alert: what last went wrong in its detector, if anything did.
+
+A detector that fails is a mistake of ours: it must cost its own alerts only, whatever it was.
+"""
 
 
 @dataclass(slots=True)
@@ -52,18 +54,24 @@ class Attempt:
         self.last_step = int(stretch.points.steps[-1])
         self.last_clock = float(stretch.points.clock[-1])
         for track in self.windows:
-            with guarded(track.rule, failures):
+            try:
                 _sweep(episodes, track, self.ring, joined, stretch)
+            except Exception as error:  # noqa: BLE001 - see Failures
+                note(failures, track.rule, error)
         for folding in self.folds:
-            with guarded(folding.track.rule, failures):
+            try:
                 _fold(episodes, folding, self.ring.window(joined, len(stretch), 1), stretch)
+            except Exception as error:  # noqa: BLE001 - see Failures
+                note(failures, folding.track.rule, error)
         if self.curve is not None:
             before = self.ring.count - len(stretch)
             for i, curve in self.curve.append(stretch):
                 moment = _moment(stretch.points, i, before + i)
                 for track in self.curves:
-                    with guarded(track.rule, failures):
+                    try:
                         _judge(episodes, track, curve, moment)
+                    except Exception as error:  # noqa: BLE001 - see Failures
+                        note(failures, track.rule, error)
 
     def abandon(self, episodes: Episodes, at: Moment) -> None:
         """It is superseded: what fires ceases to."""
@@ -87,13 +95,9 @@ def begin(plan: Plan, points: Points) -> Attempt:
     )
 
 
-@contextmanager
-def guarded(rule: Rule, failures: Failures) -> Iterator[None]:
-    """A detector that fails is a mistake of ours: it must cost its own alerts only."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - whatever it was, the others go on
-        failures[rule.alert] = f"{rule.detector.name}: {type(error).__name__}: {error}"
+def note(failures: Failures, rule: Rule, error: Exception) -> None:
+    """The detector of ``rule`` has failed; the others go on."""
+    failures[rule.alert] = f"{rule.detector.name}: {type(error).__name__}: {error}"
 
 
 def _sweep(episodes: Episodes, track: Track, ring: Ring, joined: Stretch, stretch: Stretch) -> None:
@@ -111,7 +115,7 @@ def _sweep(episodes: Episodes, track: Track, ring: Ring, joined: Stretch, stretc
 
     def explain(i: int) -> Evidence:
         seen = window.upto(before + i, detector.lookback)
-        return _informed(detector.explain(seen), seen.context)
+        return _informed(detector.explain(seen), seen.context, int(seen.steps[0]))
 
     points = stretch.points
     positions = Positions(ring.count - len(stretch), points.steps, points.clock)
@@ -125,7 +129,8 @@ def _fold(episodes: Episodes, folding: Folding, window: Window, stretch: Stretch
     folding.memory = folded.memory
 
     def explain(i: int) -> Evidence:
-        return detector.explain(window.upto(i, 1), folded.seen[:, i])
+        evidence = detector.explain(window.upto(i, 1), folded.seen[:, i])
+        return replace(evidence, saw_from=window.first_step)
 
     positions = Positions(window.index, stretch.points.steps, stretch.points.clock)
     episodes.move(folding.track, folded.health, positions, explain)
@@ -136,7 +141,8 @@ def _judge(episodes: Episodes, track: Track, curve: Curve, moment: Moment) -> No
     detector = cast("CurveDetector", track.rule.detector)
     verdict = detector.judge(curve)
     if verdict.evidence is not None:
-        verdict = replace(verdict, evidence=_informed(verdict.evidence, curve.context))
+        evidence = _informed(verdict.evidence, curve.context, curve.first_step)
+        verdict = replace(verdict, evidence=evidence)
     episodes.move_once(track, verdict, moment)
 
 
@@ -144,11 +150,11 @@ def _moment(points: Points, i: int, index: int) -> Moment:
     return Moment(index, int(points.steps[i]), float(points.clock[i]))
 
 
-def _informed(evidence: Evidence, context: Mapping[str, Floats]) -> Evidence:
+def _informed(evidence: Evidence, context: Mapping[str, Floats], first_step: int) -> Evidence:
     """Evidence with the joined values of that moment (the learning rate) as facts."""
     known = {
         role: f"{column[-1]:.4g}"
         for role, column in context.items()
         if len(column) and np.isfinite(column[-1])
     }
-    return replace(evidence, facts={**known, **evidence.facts}) if known else evidence
+    return replace(evidence, facts={**known, **evidence.facts}, saw_from=first_step)

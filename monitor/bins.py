@@ -79,6 +79,12 @@ class Bins:
             column[:half] = column[1 : 2 * half : 2]
         self._count = half
 
+    @property
+    def means(self) -> Floats:
+        """Of each bin; NaN where no value was finite. A copy."""
+        means: Floats = self._numbers[_MEAN, : self._count].copy()
+        return means
+
     def curve(self, key: SeriesKey, per_bin: int, first_step: int, head: Floats) -> Curve:
         """The curve as it stands; its arrays are views, good until bins are added."""
         numbers = self._numbers[:, : self._count]
@@ -115,24 +121,41 @@ def _single(value: float, last: float) -> tuple[float, ...]:
 def _moments(flat: Floats, per_bin: int, last: float) -> Floats:
     """[7, B]: number, mean, ... of the finite ones of ``flat`` [B * per_bin] in each bin."""
     values = flat.reshape(-1, per_bin)
-    finite = np.isfinite(values)
+    jumps = np.empty_like(flat)
+    between = jumps.reshape(-1, per_bin)
+    found = np.empty((7, len(values)))
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        n = finite.sum(axis=1).astype(np.float64)
-        mean = np.where(finite, values, 0.0).sum(axis=1) / n  # 0 / 0: an empty bin is NaN
-        away = np.where(finite, values - mean[:, None], 0.0)
-        jumps = np.empty_like(flat)
         jumps[0] = flat[0] - last
         np.subtract(flat[1:], flat[:-1], out=jumps[1:])
-        between = jumps.reshape(-1, per_bin)
-        known = np.isfinite(between)
-        return np.stack(
-            (
-                n,
-                mean,
-                (away * away).sum(axis=1),
-                np.where(n > 0, np.where(finite, values, np.inf).min(axis=1), np.nan),
-                np.where(n > 0, np.where(finite, values, -np.inf).max(axis=1), np.nan),
-                np.where(known, between * between, 0.0).sum(axis=1),
-                known.sum(axis=1).astype(np.float64),
-            )
-        )
+        # A jump is finite only between finite values; the reverse fails for huge ones.
+        if np.isfinite(jumps).all():
+            _moments_of_all(values, between, found)
+        else:
+            _moments_of_known(values, between, found)
+    return found
+
+
+def _moments_of_all(values: Floats, jumps: Floats, found: Floats) -> None:
+    """Where everything is finite: bit for bit :func:`_moments_of_known`, in half the time."""
+    per_bin = values.shape[1]
+    found[0] = found[6] = per_bin
+    mean = np.divide(values.sum(axis=1), per_bin, out=found[1])
+    away = values - mean[:, None]
+    np.sum(away * away, axis=1, out=found[2])
+    np.min(values, axis=1, out=found[3])
+    np.max(values, axis=1, out=found[4])
+    np.sum(jumps * jumps, axis=1, out=found[5])
+
+
+def _moments_of_known(values: Floats, jumps: Floats, found: Floats) -> None:
+    """Of the finite ones; a bin without any is NaN."""
+    finite, known = np.isfinite(values), np.isfinite(jumps)
+    n = finite.sum(axis=1).astype(np.float64)
+    mean = np.where(finite, values, 0.0).sum(axis=1) / n  # 0 / 0: an empty bin is NaN
+    away = np.where(finite, values - mean[:, None], 0.0)
+    found[0], found[1] = n, mean
+    found[2] = (away * away).sum(axis=1)
+    found[3] = np.where(n > 0, np.where(finite, values, np.inf).min(axis=1), np.nan)
+    found[4] = np.where(n > 0, np.where(finite, values, -np.inf).max(axis=1), np.nan)
+    found[5] = np.where(known, jumps * jumps, 0.0).sum(axis=1)
+    found[6] = known.sum(axis=1)

@@ -17,6 +17,8 @@ from rich.console import Console
 
 from monitor import __version__
 from monitor.rules import RuleSet, RulesInvalid, Severity, default_path, json_schema, load
+from monitor.rules.model import Unit
+from monitor.rules.spans import ZERO, parse_span
 
 if TYPE_CHECKING:
     from monitor.alerts import Alert
@@ -76,6 +78,11 @@ def main() -> None:
     help="Where people reach this monitor; links in messages lead there.",
 )
 @click.option(
+    "--exit-when-idle",
+    metavar="DURATION",
+    help="End, with status 0, when nothing was written to any run for so long: 30m, 2h.",
+)
+@click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     default=None,
@@ -90,6 +97,7 @@ def watch(
     alertmanager: str | None,
     web_config: Path | None,
     external_url: str | None,
+    exit_when_idle: str | None,
     log_format: str | None,
 ) -> None:
     """Follow LOGDIR for ever; SIGTERM ends it, SIGHUP reloads the rules.
@@ -107,6 +115,7 @@ def watch(
     rule_set = _load(rules)
     web = _web_config(web_config)
     host, port = _address(listen)
+    idle = None if exit_when_idle is None else _duration("--exit-when-idle", exit_when_idle)
     try:
         listener = bind(host, port)
         scheme = "https" if web and web.context else "http"
@@ -119,7 +128,7 @@ def watch(
     log = _logger(log_format or "text", quiet=live)
     title = f"monitor {__version__}  {' '.join(map(str, logdirs))}  {address}/metrics"
     screen = LiveScreen(console, title) if live else PlainScreen()
-    settings = Settings(roots, rules, _layer_stats())
+    settings = Settings(roots, rules, _layer_stats(), idle)
     sinks = [] if live else [LogSink(log)]
     daemon = Daemon(settings, rule_set, log, sinks, screen, delivery.ledger)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -364,6 +373,17 @@ def _address(text: str) -> tuple[str, int]:
     if not host or not port.isdigit() or int(port) > 65535:
         raise _unusable(f"--listen {text!r}: expected HOST:PORT, for example 127.0.0.1:6016")
     return host.strip("[]"), int(port)
+
+
+def _duration(option: str, text: str) -> float:
+    """Seconds."""
+    try:
+        span = parse_span(text)
+    except ValueError:
+        span = ZERO
+    if span.unit is not Unit.SECONDS or span.amount <= 0:
+        raise _unusable(f"{option} {text!r}: expected a duration, for example 30m or 1h30m")
+    return span.amount
 
 
 def _layer_stats() -> frozenset[str]:

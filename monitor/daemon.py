@@ -23,6 +23,8 @@ from monitor.alerts import Alert
 from monitor.follower import Follower
 from monitor.notices import AlertDocument, Notice, document
 from monitor.own_metrics import OwnMetrics
+from monitor.page.changes import Changes, News
+from monitor.page.watched import Watched
 from monitor.rules import RuleSet, RulesInvalid, load
 from monitor.sinks.ledger import Ledger
 from monitor.sinks.log import Logger
@@ -37,11 +39,14 @@ CALM_SECONDS = 5.0
 """Without a hint and without news for so long, hints are asked for again."""
 STAT_SECONDS = 1.0
 """Known files are checked this often, hint or no hint: network file systems give none."""
-RESCAN_SECONDS = 10.0
-"""Directories are walked this often for new files; sooner when a hint says that one has come or
-gone, but not within ``RESCAN_AT_MOST`` seconds, nor for more than a tenth of the time."""
+RESCAN_SECONDS, RESCAN_AT_LEAST_SECONDS = 10.0, 60.0
+RESCAN_IDLE_PAUSES = 400
+"""Directories are walked for new files every ten seconds; where that would be more than a quarter
+percent of the time, less often, but each minute."""
 RESCAN_AT_MOST = 0.25
 RESCAN_PAUSES = 10
+"""When a hint says that a file has come or gone they are walked at once, but not within so many
+seconds of the last time, nor for more than a tenth of the time."""
 LISTEN_SECONDS = 10.0
 """Silence is listened to this often: it counts from minutes on. The ledger hears as often that the
 daemon is alive."""
@@ -54,6 +59,9 @@ read 25 times a second, a thousand of them less often, and more of each at once.
 CATCH_UP_SHARE, CATCH_UP_NICENESS = 0.5, 10
 """Of the cores, when there is much to read at the start: the training has precedence."""
 RELOAD_TIMEOUT_SECONDS = 120.0
+LAST_LOOK_SECONDS = 3.0
+"""When it is told to end, the daemon reads what there is, for so long at most: a trainer's last
+words may have come a moment before its end, which is the sidecar's end too."""
 
 
 class Sink(Protocol):
@@ -88,12 +96,19 @@ class Settings:
     rules: Path | None = None
     layer_stats: frozenset[str] = frozenset()
     """Layer statistics exported as ``training_layer_<stat>``."""
+    exit_when_idle: float | None = None
+    """End when some run was seen and nothing was written for so many seconds; None: never."""
 
 
 def _pause(busy: float) -> float:
     """How long to rest after a pass that took ``busy`` seconds."""
     short = min(READING_PAUSES * busy, SHORT_PAUSE_SECONDS)
     return max(COALESCE_SECONDS, short, min(busy, LONG_PAUSE_SECONDS))
+
+
+def _news(notice: Notice) -> News:
+    said = notice.document
+    return News(said["run"], said["alert"], said["severity"], said["summary"], notice.resolved)
 
 
 class Daemon:
@@ -122,6 +137,7 @@ class Daemon:
         self._ready = False
         self._stopping = False
         self._reloads: queue.SimpleQueue[Future[str | None]] = queue.SimpleQueue()
+        self._changes = Changes()
         self._wake: Callable[[], None] = lambda: None
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
@@ -138,7 +154,16 @@ class Daemon:
     @property
     def door(self) -> Door:
         """What the HTTP side may ask."""
-        return Door(self._exposition.answer, lambda: self._ready, self.documents, self.reload)
+        watched = Watched(
+            views=lambda: dict(self._follower.views),
+            ready=lambda: self._ready,
+            roles=lambda: self._follower.engine.rules.roles,
+            logdirs=self._settings.logdirs,
+            changes=self._changes,
+        )
+        return Door(
+            self._exposition.answer, lambda: self._ready, self.documents, self.reload, watched
+        )
 
     def alerts(self) -> list[Alert]:
         """The alerts of all runs, in firing order."""
@@ -196,6 +221,7 @@ class Daemon:
             if not self._stopping:  # Else it was read in part only: nothing can be said of it.
                 self._begin(waker, started)
                 self._follow(waker)
+                self._look_again()
                 self._ledger.beat(time.time())
         self._log.info("stopped")
 
@@ -221,6 +247,7 @@ class Daemon:
 
     def _follow(self, waker: Waker) -> None:
         scan_from = scan_by = listened = checked = heard = busy = 0.0
+        written = time.monotonic()
         lost_by = time.monotonic() + FORGET_AFTER_SECONDS
         while not self._stopping:
             if self._follower.dirs.more:
@@ -239,10 +266,15 @@ class Daemon:
                 if now >= lost_by:  # They were gone when the daemon started, and are so still.
                     self._forget(self._ledger.runs() - self._follower.views.keys())
                     lost_by = math.inf
-                scan_by = now + RESCAN_SECONDS
                 cost = time.monotonic() - now
+                pause = max(RESCAN_SECONDS, RESCAN_IDLE_PAUSES * cost)
+                scan_by = now + min(pause, RESCAN_AT_LEAST_SECONDS)
                 scan_from = now + max(RESCAN_AT_MOST, RESCAN_PAUSES * cost)
             changed = self._read()
+            if changed:
+                written = now
+            elif self._idle_since(written, now):
+                return
             if now - listened >= LISTEN_SECONDS:
                 changed |= self._follower.tick(time.time())
                 self._ledger.beat(time.time())
@@ -256,6 +288,24 @@ class Daemon:
                 self._report_problems()
                 checked = now
             busy += time.monotonic() - now
+
+    def _idle_since(self, written: float, now: float) -> bool:
+        """Whether it is time to end of oneself; both in seconds of the monotonic clock."""
+        limit = self._settings.exit_when_idle
+        if limit is None or now - written < limit or not self._follower.views:
+            return False
+        self._log.info("ending: nothing was written", seconds=round(now - written))
+        return True
+
+    def _look_again(self) -> None:
+        """Reads what there is at the end, and tells what is news in it."""
+        by = time.monotonic() + LAST_LOOK_SECONDS
+        self._forget(self._follower.rescan())
+        self._follower.dirs.sweep()
+        while changed := self._read():
+            self._publish(changed)
+            if time.monotonic() >= by:
+                break
 
     def _read(self) -> frozenset[str]:
         """One pass: of each file that has grown, a piece, so that none keeps others waiting."""
@@ -277,6 +327,8 @@ class Daemon:
                 self._log.info("run found", run=run, step=view.last_step)
             found += self._ledger.update(run, view.alerts, time.time())
         self._tell(found)
+        if changed:
+            self._changes.tell(changed, [_news(notice) for notice in found])
         self._metrics.follow(self._follower)
         self._screen.show(list(self._follower.views.values()))
 
@@ -310,6 +362,8 @@ class Daemon:
             self._found.discard(run)
             self._log.info("run gone", run=run)
             self._tell(self._ledger.update(run, (), time.time()))
+        if runs:
+            self._changes.tell((), gone=runs)
 
     def _reload(self) -> str | None:
         """New rules, and everything read again under them; the old ones stay if they are bad."""

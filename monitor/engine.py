@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 
 from monitor.alerts import Alert, Moment
-from monitor.attempts import Attempt, Failures, begin, guarded
+from monitor.attempts import Attempt, Failures, begin, note
 from monitor.detectors.base import PulseDetector
 from monitor.episodes import Episodes, Track
 from monitor.heartbeat import Heartbeat
@@ -39,6 +39,8 @@ class _Run:
     heartbeat: Heartbeat
     pulses: list[Track]
     plans: dict[str, Plan] = field(default_factory=dict)
+    losses: list[str] = field(default_factory=list)
+    """Tags of training losses, in order of first sight."""
     attempts: dict[str, dict[str, Attempt]] = field(default_factory=dict)
     context: dict[str, dict[str, ContextColumn]] = field(default_factory=dict)
     scalars: dict[str, float] = field(default_factory=dict)
@@ -102,6 +104,8 @@ class Engine:
         if plan is None:
             layered = isinstance(last, np.ndarray)
             plan = run.plans[tag] = self._planner.plan(run.name, tag, layered)
+            if plan.curves and "train_loss" in self.rules.roles.of(run.name, tag):
+                run.losses.append(tag)
         return plan
 
     # --- evaluating ---------------------------------------------------------------------
@@ -177,8 +181,10 @@ class Engine:
         for track in run.pulses:
             detector = cast("PulseDetector", track.rule.detector)
             before = track.life.state
-            with guarded(track.rule, self.failures):
+            try:
                 run.episodes.move_once(track, detector.listen(pulse, now), moment)
+            except Exception as error:  # noqa: BLE001 - see Failures
+                note(self.failures, track.rule, error)
             changed = changed or track.life.state is not before
         return changed
 
@@ -202,6 +208,7 @@ class Engine:
             scalars=MappingProxyType(dict(run.scalars)),
             layers=MappingProxyType(dict(run.layer_stats)),
             facts=run.facts,
+            trend=_trend(run),
         )
 
     def alerts(self) -> Iterator[Alert]:
@@ -231,6 +238,15 @@ def _about(run: _Run, alerts: Iterable[Alert]) -> Iterator[Alert]:
         evidence = alert.evidence
         facts = {**known, **evidence.facts}
         yield replace(alert, evidence=replace(evidence, facts=facts)) if known else alert
+
+
+def _trend(run: _Run) -> Floats:
+    """The first of the training losses that has a curve, in its latest attempt."""
+    for tag in run.losses:
+        for attempt in reversed(run.attempts.get(tag, {}).values()):
+            if attempt.curve is not None:
+                return attempt.curve.means
+    return np.empty(0)
 
 
 def _same(a: Layers | None, b: Layers) -> bool:

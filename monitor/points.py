@@ -157,6 +157,8 @@ class Evidence:
     """Names of the layers at fault, worst first."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Further values for the rule's templates, already formatted."""
+    saw_from: int | None = None
+    """First step of what the detector was shown; the engine knows it, detectors need not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from monitor.alerts import Alert
 from monitor.points import Floats, Layers
@@ -27,3 +29,5 @@ class RunView:
     layers: Mapping[str, tuple[Layers, Floats]]
     """Per layer statistic: the columns and their latest values [N]."""
     facts: Mapping[str, str]
+    trend: Floats = field(default_factory=lambda: np.empty(0))
+    """The training loss of its present attempt in at most 256 means, the latest last."""

@@ -1,11 +1,10 @@
-"""The daemon's HTTP side: metrics, liveness, readiness, reload, alerts as JSON.
+"""The daemon's HTTP side: the status page, metrics, liveness, readiness, reload, alerts as JSON.
 
 Runs in a thread of its own and sees the daemon through :class:`Door` only.
 """
 
 from __future__ import annotations
 
-import html
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -20,11 +19,13 @@ from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from monitor import __version__
+from monitor.page.reader import Reader
+from monitor.page.routes import routes
+from monitor.page.watched import Watched
 from monitor.webconfig import WebConfig
 
 SHUTDOWN_SECONDS = 3
@@ -41,6 +42,8 @@ class Door:
     """The alerts of all runs as JSON documents, in firing order."""
     reload: Callable[[], str | None]
     """Reloads the rules; None when done, else what is wrong with them."""
+    watched: Watched
+    """What the status page sees."""
 
 
 class ListenError(OSError):
@@ -50,7 +53,9 @@ class ListenError(OSError):
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket; ListenError, with a sentence for people, where it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol said, or asyncio leaves Nagle's algorithm on: headers and body are two
+    # writes, and the second would wait 40 ms for the first one to be acknowledged.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -81,8 +86,8 @@ class _Guard:
         await self._app(scope, receive, send)
 
 
-def application(door: Door, config: WebConfig | None = None) -> Starlette:
-    """The routes."""
+def application(door: Door, reader: Reader, config: WebConfig | None = None) -> Starlette:
+    """The routes; ``reader`` is the caller's to close."""
 
     def metrics(request: Request) -> Response:
         body, content_type = door.metrics(request.headers.get("accept", ""))
@@ -105,25 +110,14 @@ def application(door: Door, config: WebConfig | None = None) -> Starlette:
     def alerts(_: Request) -> Response:
         return JSONResponse(door.alerts())
 
-    def index(_: Request) -> Response:
-        links = "".join(
-            f'<li><a href="{html.escape(path)}">{html.escape(path)}</a></li>'
-            for path in ("/metrics", "/api/v1/alerts", "/-/healthy", "/-/ready")
-        )
-        title = f"Training Health Monitor {html.escape(__version__)}"
-        return HTMLResponse(
-            f"<!doctype html><html lang=en><title>{title}</title><h1>{title}</h1><ul>{links}</ul>",
-            headers={"content-security-policy": "default-src 'none'"},
-        )
-
     return Starlette(
         routes=[
-            Route("/", index),
             Route("/metrics", metrics),
             Route("/-/healthy", healthy),
             Route("/-/ready", ready),
             Route("/-/reload", reload, methods=["POST", "PUT"]),
             Route("/api/v1/alerts", alerts),
+            *routes(door.watched, reader),
         ],
         middleware=[
             *([Middleware(_Guard, config=config)] if config is not None and config.users else []),
@@ -137,8 +131,9 @@ def serving(
     door: Door, listener: socket.socket, web_config: WebConfig | None = None
 ) -> Iterator[None]:
     """Answers requests on ``listener`` until the block is left."""
+    reader = Reader(door.watched)
     config = uvicorn.Config(
-        application(door, web_config),
+        application(door, reader, web_config),
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -156,5 +151,7 @@ def serving(
         yield
     finally:
         server.should_exit = True
+        door.watched.changes.close()
         thread.join(SHUTDOWN_SECONDS + 1)
+        reader.close()
         listener.close()

@@ -156,4 +156,4 @@ def test_health_is_served(tmp_path: Path) -> None:
         assert watch.get("/-/healthy")[0] == 200
         assert watch.get("/-/ready")[0] == 200
         assert watch.get("/nothing")[0] == 404
-        assert "/metrics" in watch.get("/")[1]
+        assert "<title>Training Health Monitor<" in watch.get("/")[1]

@@ -110,6 +110,47 @@ def test_a_message_within_two_seconds_of_the_flush_and_none_twice(tmp_path: Path
     training.close()
 
 
+def test_last_words_before_the_end_are_told(tmp_path: Path) -> None:
+    """A trainer that dies of its fault takes the sidecar with it, in the same moment."""
+    training = Run(tmp_path / "logs" / "run")
+    for loss in falling(30):
+        training.log(loss=loss)
+    training.flush()
+    with receiving() as receiver, told(receiver):
+        with watching(tmp_path / "logs", *slack(tmp_path)) as watch:
+            time.sleep(1.0)
+            training.log(loss=1e6)
+            other = Run(tmp_path / "logs" / "another")
+            other.log(loss=1e6)
+            other.close()
+            training.close()
+            watch.signal(signal.SIGTERM)
+            assert watch.process.wait(30) == 0
+        assert sorted(transitions(receiver)) == ["High firing 0", "High firing 30"]
+
+
+def test_it_ends_when_nothing_is_written_any_more(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    with (
+        receiving() as receiver,
+        told(receiver),
+        watching(logs, *slack(tmp_path), "--exit-when-idle", "3s") as watch,
+    ):
+        time.sleep(4.0)
+        assert watch.process.poll() is None, "no run has begun yet"
+        training = Run(logs / "run")
+        for loss in [*falling(30), 1e6]:
+            training.log(loss=loss)
+            training.flush()
+            time.sleep(0.15)
+        training.close()
+        assert watch.process.poll() is None, "it was writing a moment ago"
+        assert watch.process.wait(30) == 0
+    assert transitions(receiver) == ["High firing 30"]
+    assert watch.logged("nothing was written")
+
+
 def test_what_slack_does_not_take_outlives_the_daemon(tmp_path: Path) -> None:
     arguments = slack(tmp_path)
     training = Run(tmp_path / "logs")
@@ -259,6 +300,8 @@ def alertmanager(config: Path, data: Path) -> Iterator[str]:
     [
         (["--slack"], "set MONITOR_SLACK_WEBHOOK_URL"),
         (["--alertmanager", "nonsense"], "expected an address such as"),
+        (["--exit-when-idle", "5 steps"], "expected a duration, for example 30m"),
+        (["--exit-when-idle", "0s"], "expected a duration, for example 30m"),
         (["--state-dir", "/dev/null/x"], "cannot keep the ledger in /dev/null/x"),
     ],
 )

@@ -7,6 +7,9 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import choose_encoder
 from starlette.testclient import TestClient
 
+from monitor.page.reader import Reader
+from monitor.page.watched import Watched
+from monitor.rules.model import Roles
 from monitor.web import Door, ListenError, application, bind
 
 
@@ -18,8 +21,9 @@ def client(ready: bool = True, problem: str | None = None) -> TestClient:
         encode, content_type = choose_encoder(accept)
         return encode(registry), content_type
 
-    door = Door(metrics, lambda: ready, lambda: [{"alert": "Toy"}], lambda: problem)
-    return TestClient(application(door))
+    nothing = Watched(dict, lambda: ready, Roles)
+    door = Door(metrics, lambda: ready, lambda: [{"alert": "Toy"}], lambda: problem, nothing)
+    return TestClient(application(door, Reader(nothing)))
 
 
 def test_metrics_as_text_by_default_and_openmetrics_when_asked_for() -> None:

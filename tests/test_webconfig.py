@@ -12,7 +12,9 @@ import bcrypt
 import pytest
 import trustme
 
+from monitor.page.watched import Watched
 from monitor.rules import RulesInvalid
+from monitor.rules.model import Roles
 from monitor.web import Door, bind, serving
 from monitor.webconfig import WebConfig, load_web_config
 
@@ -68,7 +70,7 @@ def test_mistakes_are_named_with_their_place(
     assert (caught.value.errors[0].line, caught.value.errors[0].column) == place
 
 
-def answered(url: str, context: ssl.SSLContext, authorization: str = "") -> int:
+def answered(url: str, context: ssl.SSLContext | None, authorization: str = "") -> int:
     request = urllib.request.Request(url, headers={"authorization": authorization})
     try:
         with urllib.request.urlopen(request, context=context, timeout=20) as answer:
@@ -76,6 +78,24 @@ def answered(url: str, context: ssl.SSLContext, authorization: str = "") -> int:
     except urllib.error.HTTPError as error:
         with error:
             return error.code
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/static/main.js", "/static/no", "/api/v1/runs", "/api/v1/run", "/api/v1/curves"),
+        *("/api/v1/layers", "/api/v1/events", "/api/v1/alerts", "/-/ready"),
+    ],
+)
+def test_everything_is_behind_the_password(tmp_path: Path, path: str) -> None:
+    config = load_web_config(written(tmp_path, f"basic_auth_users: {{ann: '{HASH}'}}"))
+    nothing = Watched(dict, lambda: True, Roles)
+    door = Door(lambda _: (b"", "text/plain"), lambda: True, list, lambda: None, nothing)
+    listener = bind("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}{path}"
+    with serving(door, listener, config):
+        assert answered(url, None) == 401
+        assert answered(url, None, basic("ann", "hunter2")) in (200, 404)
 
 
 def test_over_tls_with_certificates_of_both_sides(tmp_path: Path) -> None:
@@ -90,7 +110,8 @@ def test_over_tls_with_certificates_of_both_sides(tmp_path: Path) -> None:
             f"basic_auth_users: {{ann: '{HASH}'}}",
         )
     )
-    door = Door(lambda _: (b"", "text/plain"), lambda: True, list, lambda: None)
+    nothing = Watched(dict, lambda: True, Roles)
+    door = Door(lambda _: (b"", "text/plain"), lambda: True, list, lambda: None, nothing)
     stranger = ssl.create_default_context()
     ours.configure_trust(stranger)
     known = ssl.create_default_context()

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from monitor.detectors.robust import Bins, at_quantile, bins_of, check, fold, middle, number
+from monitor.detectors.robust import Bins, bins_of, check, fold, middle, number
 from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Ints, Verdict
 
 _AROUND = 9
@@ -88,6 +88,8 @@ class LossSpike:
             return OK
         level, up = _heights(curve)
         gained = max(float(bins.head[:3].max()) - float(level[-1]), 0.0)
+        if float(up.max()) <= self.share * gained:
+            return OK  # The limit is not lower.
         limit = self._limit(up, gained)
         if limit <= 0:
             return OK
@@ -111,7 +113,8 @@ class LossSpike:
 
     def _limit(self, up: Floats, gained: float) -> float:
         """What no usual scatter reaches; 0 if nothing is known of it."""
-        low, high = at_quantile(up, 0.75), at_quantile(up, 0.95)
+        ordered = np.sort(up)
+        low, high = (float(ordered[round(q * (len(up) - 1))]) for q in (0.75, 0.95))
         if high <= 0:
             return self.share * gained
         tail = min(high / low, 1e6) if low > 0 else 1e6

@@ -48,13 +48,16 @@ def _at(values: Floats, column: NDArray[np.intp]) -> Floats:
 def middle(values: Floats) -> float:
     """The median of a few finite numbers, fast."""
     n = len(values)
-    ordered = np.sort(values)
+    ordered = values.copy()
+    ordered.sort()  # np.sort takes a microsecond more
     return float(ordered[n // 2] + ordered[(n - 1) // 2]) / 2.0
 
 
 def at_quantile(values: Floats, q: float) -> float:
     """The number at quantile ``q`` of a few finite numbers, fast."""
-    return float(np.sort(values)[round(q * (len(values) - 1))])
+    ordered = values.copy()
+    ordered.sort()
+    return float(ordered[round(q * (len(values) - 1))])
 
 
 def blocks(values: Floats, size: int) -> Floats:

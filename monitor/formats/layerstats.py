@@ -36,13 +36,16 @@ MODULE_STATS = (
     "act_rms",
     "act_absmax",
     "act_min",
-    "act_nonfinite",
     "act_zero_fraction",
     "act_saturated_fraction",
     "act_count",
     "act_dead_fraction",
 )
 """Columns of the table ``modules``: one row per module output."""
+
+ACT_NONFINITE = "act_nonfinite"
+"""1 where some element is NaN or infinite. Not written, for the greatest magnitude tells: the
+reader makes the series, see :mod:`monitor.formats.stacks`."""
 
 PARAMETER_STATS = (
     "weight_norm",

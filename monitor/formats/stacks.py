@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from monitor.formats.layerstats import Frame, Table
+from monitor.formats.layerstats import ACT_NONFINITE, Frame, Table
 from monitor.points import LAYER_PREFIX, Floats, Ints, Layers, Points, SeriesKey
 
 
@@ -51,14 +51,18 @@ class Stacks:
             table, rows = stack.table, np.array(stack.rows, np.intp)
             shape = len(rows), len(table.names), len(table.columns)
             frames = np.frombuffer(b"".join(stack.matrices), "<f4").reshape(shape)
-            for i, stat in enumerate(table.columns):
+            stats = {
+                stat: np.ascontiguousarray(frames[:, :, i], np.float64)
+                for i, stat in enumerate(table.columns)
+            }
+            for stat, values in (stats | _derived(stats)).items():
                 yield Points(
                     SeriesKey(self._run, LAYER_PREFIX + stat),
                     self._writer,
                     steps[rows],
                     walls[rows],
                     clock[rows],
-                    np.ascontiguousarray(frames[:, :, i], np.float64),
+                    values,
                     stack.layers,
                 )
 
@@ -72,3 +76,11 @@ class Stacks:
             layers = known[1]
         self._layouts[frame.name] = table, layers
         return layers
+
+
+def _derived(stats: Mapping[str, Floats]) -> dict[str, Floats]:
+    """What the frames imply; NaN where a module did not run."""
+    absmax, count = stats.get("act_absmax"), stats.get("act_count")
+    if absmax is None or count is None or ACT_NONFINITE in stats:
+        return {}
+    return {ACT_NONFINITE: np.where(np.isnan(count), np.nan, ~np.isfinite(absmax))}

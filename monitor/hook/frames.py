@@ -46,7 +46,6 @@ def module_table(taken: Activations, rows: int, numbers: Numbers) -> Tensor:
     torch.div(norm, count.sqrt(), out=column["act_rms"])
     column["act_absmax"].copy_(absmax)
     column["act_min"].copy_(low)
-    column["act_nonfinite"].copy_(_nonfinite(absmax))
     torch.div(looked - nonzero, looked, out=column["act_zero_fraction"])
     column["act_count"].copy_(count)
     if seen != rows or not taken.rows.in_order:
@@ -58,6 +57,12 @@ def module_table(taken: Activations, rows: int, numbers: Numbers) -> Tensor:
     dead = taken.dead_rows
     found[dead.tensor, MODULE_STATS.index("act_dead_fraction")] = numbers.take(len(dead))
     return found
+
+
+def any_nonfinite(modules: Tensor) -> bool:
+    """Whether some module of a :func:`module_table` that did run put out NaN or infinity."""
+    absmax, count = (modules[:, MODULE_STATS.index(c)] for c in ("act_absmax", "act_count"))
+    return bool((_nonfinite(absmax) & (count == count)).any())  # noqa: PLR0124 - NaN did not run
 
 
 def input_scalars(taken: Activations, numbers: Numbers) -> dict[str, float]:

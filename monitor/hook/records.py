@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from monitor.formats.layerstats import MODULE_STATS, Header, encode_frame
+from monitor.formats.layerstats import Header, encode_frame
 from monitor.hook import frames
 from monitor.hook.layout import Layout
 from monitor.hook.modules import Activations
@@ -76,8 +76,7 @@ class Frame:
         if known and not self.layout.sharded:
             scalars["health/grad_norm"] = parameters.grad_norm
         scalars.update(zip(self.tags, numbers.take(len(self.tags)).tolist(), strict=True))
-        bad = bool((modules[:, MODULE_STATS.index("act_nonfinite")] == 1).any())
-        self.look(parameters.grad_norm, bad or parameters.nonfinite)
+        self.look(parameters.grad_norm, frames.any_nonfinite(modules) or parameters.nonfinite)
         tables = {
             name: (table.shape[0], table.shape[1], frames.as_bytes(table))
             for name, table in (("modules", modules), ("parameters", parameters.table))

@@ -37,6 +37,10 @@ class Record(Protocol):
         """The step it belongs to."""
 
     @property
+    def wall_time(self) -> float:
+        """When it happened, in seconds since the epoch."""
+
+    @property
     def header(self) -> Header | None:
         """The header that it needs before it."""
 
@@ -160,7 +164,9 @@ class Writer:
             self._header = header
         elif self._frames_since_header < _HEADER_EVERY:
             return b""
-        return encode_header_text(self._header_text, record.step, time.time())
+        # Not the present time: then records that have been waiting would seem to come from before
+        # their header, all at the same moment, and could not be told which was first.
+        return encode_header_text(self._header_text, record.step, record.wall_time)
 
     def _wait_for(self, record: Record) -> None:
         """Wait for the device, in this thread; not for ever once the process wants to end."""

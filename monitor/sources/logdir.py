@@ -8,9 +8,9 @@ with event files, named by its path relative to the root.
 
 from __future__ import annotations
 
-import bisect
 import os
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -47,8 +47,10 @@ class LogDirs:
         self._taken: set[str] = set()
         self._order: dict[str, list[str]] = {}
         self._problems: dict[str, str] = {}
-        self._sweep_at = 0.0
-        self._turn, self._left, self._behind = "", 0, False
+        self._lively: set[str] = set()  # runs with a file that may have grown a moment ago
+        self._sweep_at, self._sweeping, self._cost = 0.0, False, 0.0
+        self._queue: deque[str] = deque()  # runs that the present pass has still to look at
+        self._behind = False
         self.more = False
         """Whether the last pass has left something that is known to be there."""
 
@@ -157,6 +159,7 @@ class LogDirs:
         for cursor in part._cursors.values():
             cursor.count_in(self.stats)
         self._cursors.update(part._cursors)
+        self._lively |= part._lively
         self._order = dict(sorted((self._order | part._order).items()))
 
     def _of(self, paths: Sequence[str]) -> Iterator[Cursor]:
@@ -171,6 +174,7 @@ class LogDirs:
         medium: Medium = LocalFile(Path(path)) if store is None else StoredFile(store, name)
         cursor = Cursor(medium, run, name, self.stats, generation)
         cursor.active_at = time.monotonic()
+        self._lively.add(run)
         self._cursors[path] = cursor
 
     def _name(self, index: int, directory: str) -> str:
@@ -215,51 +219,55 @@ class LogDirs:
                 batches += read
                 if at_most is not None and len(batches) >= at_most:
                     break
-            self.more = self._left > 0 or self._behind
+            self.more = bool(self._queue) or self._behind
             if batches or not self._behind:
                 return batches
+
+    def sweep(self) -> None:
+        """The next pass looks at every file, whether or not it is time for that."""
+        self._sweep_at = 0.0
+        self._queue.clear()
 
     def _pass(self, limit: int, final: bool) -> Iterator[list[Batch]]:
         """What each file gives; lazily: what is not asked for is not looked at."""
         now = time.monotonic()
-        every = final or now >= self._sweep_at
         if self._stores:
             self._fetch(limit)
-        cost, began = 0.0, time.thread_time()  # of looking only
-        runs = list(self._order)
-        if not self._left:
-            self._left, self._behind = len(runs), False
-        first = bisect.bisect_right(runs, self._turn)
-        for run in (runs[first:] + runs[:first])[: self._left]:
-            grown = self._grown(run, now, every)
-            self._turn, self._left = run, self._left - 1
+        if not self._queue or (final and not self._sweeping):
+            self._sweeping = final or now >= self._sweep_at
+            self._queue = deque(self._order if self._sweeping else sorted(self._lively))
+            self._behind, self._cost = False, 0.0
+        began = time.thread_time()  # the cost is that of looking only
+        while self._queue:
+            grown = self._grown(self._queue.popleft(), now)
             if grown:
-                cost += time.thread_time() - began
+                self._cost += time.thread_time() - began
             for cursor in grown:
                 batches = cursor.read(limit, final)
                 self._behind = self._behind or cursor.backlog > 0
                 if batches:
                     cursor.active_at = now
+                if batches or cursor.backlog:
+                    self._lively.add(cursor.run)
+                if batches:
                     yield batches
                 if cursor.backlog:
                     break
             if grown:
                 began = time.thread_time()
-        self._left = 0
-        cost += time.thread_time() - began
-        if every:
+        self._cost += time.thread_time() - began
+        if self._sweeping:
             # One busy file may wake the daemon many times a second. So that it does not ask for
             # the status of thousands of idle ones each time, these wait in proportion to that.
-            self._sweep_at = now + min(SWEEP_AT_LEAST_SECONDS, SWEEP_PAUSES * cost)
+            self._sweep_at = now + min(SWEEP_AT_LEAST_SECONDS, SWEEP_PAUSES * self._cost)
 
-    def _grown(self, run: str, now: float, every: bool) -> list[Cursor]:
+    def _grown(self, run: str, now: float) -> list[Cursor]:
         """Files of a run that have something to read."""
-        return [
-            cursor
-            for cursor in self._of(self._order[run])
-            if (every or now - cursor.active_at < IDLE_AFTER_SECONDS or cursor.backlog)
-            and cursor.look()
-        ]
+        cursors = list(self._of(self._order.get(run, ())))
+        lively = [c for c in cursors if now - c.active_at < IDLE_AFTER_SECONDS or c.backlog]
+        if not lively:
+            self._lively.discard(run)
+        return [cursor for cursor in (cursors if self._sweeping else lively) if cursor.look()]
 
     def _fetch(self, limit: int) -> None:
         """Of every run in a store the next piece, all at the same time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,6 +50,19 @@ def watched_pod(kind: str) -> dict[str, Any]:
 def test_kustomize_builds_the_training_and_its_monitoring(kind: str) -> None:
     kinds = {document["kind"].lower() for document in built(kind)}
     assert kinds == {kind, "podmonitor", "prometheusrule"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("version", ["1.29", "1.34"])
+def test_kubernetes_own_schemas_know_every_field(kind: str, version: str) -> None:
+    """Of what is its own: JobSet, PyTorchJob and the operator's kinds have no schema here."""
+    kubernetes = pytest.importorskip("kubernetes_validate")
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "training"}}
+    own = [each for each in built(kind) if each["kind"] == "Job"]
+    for document in ({**pod, "spec": {"restartPolicy": "Never", **watched_pod(kind)}}, *own):
+        kubernetes.validate(document, version, strict=True)
+        with pytest.raises(kubernetes.ValidationError):
+            kubernetes.validate({**document, "spek": {}}, version, strict=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -168,6 +182,12 @@ SCRIPTS = sorted((DEPLOY / "slurm").iterdir())
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_are_bash(script: Path) -> None:
     call(tool("bash"), "-n", script)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_shellcheck_has_nothing_to_say(script: Path) -> None:
+    # Its package installs it beside the interpreter, which may not be on the PATH.
+    call(shutil.which("shellcheck", path=Path(sys.executable).parent) or tool("shellcheck"), script)
 
 
 @pytest.mark.parametrize("works", [True, False])

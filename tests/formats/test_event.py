@@ -418,6 +418,16 @@ def test_frames_become_one_series_per_stat() -> None:
     assert points["loss"].layers is None
 
 
+def test_the_greatest_magnitude_tells_what_is_not_finite() -> None:
+    columns, nan = ("act_absmax", "act_count"), math.nan
+    table = Table(columns, ("a", "b", "c", "d"), ("Linear",) * 4)
+    header = layerstats.encode_header(Header(1, {"modules": table}), 0, 50.0)
+    batch = decode(header, frame(1, [[3, 8], [math.inf, 8], [nan, 8], [nan, nan]]))
+    flags = by_tag(batch)["layer/act_nonfinite"]
+    np.testing.assert_array_equal(flags.values, [[0, 1, 1, nan]])  # the last one did not run
+    assert flags.layers is by_tag(batch)["layer/act_count"].layers
+
+
 def test_a_repeated_header_keeps_the_layers_object() -> None:
     decoder = EventDecoder("run", "file")
     header = layerstats.encode_header(HEADER, 0, 50.0)

@@ -24,6 +24,7 @@ from tests.hook.reading import Stream, headers  # noqa: E402
 class Note:
     step: int
     header: Header | None = None
+    wall_time: float = 0.0
     arrived: bool = True
 
     def ready(self) -> bool:
@@ -32,7 +33,7 @@ class Note:
     def encode(self) -> bytes:
         if self.step == 13:
             raise ValueError("unlucky")
-        return encode_frame(self.step, 0.0, 0, {}, {"x": float(self.step)})
+        return encode_frame(self.step, self.wall_time, 0, {}, {"x": float(self.step)})
 
 
 def test_a_full_queue_drops_the_newest_and_counts(tmp_path: Path) -> None:
@@ -52,6 +53,15 @@ def test_a_bad_record_costs_itself(tmp_path: Path) -> None:
     writer.close()
     assert Stream(tmp_path).steps("x") == [12, 14]
     assert writer.dropped == 1
+
+
+def test_records_that_waited_do_not_seem_older_than_their_header(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / file_name(0.0))
+    for step in range(3):
+        writer.offer(Note(step, Header(1, {}), wall_time=100.0 + step))
+    writer.start()
+    writer.close()
+    assert Stream(tmp_path).points["x"].clock.tolist() == [100.0, 101.0, 102.0]
 
 
 def test_the_header_comes_again(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from monitor.rules import default_path, json_schema
 from tests.pages.detectors import index, page
 from tests.pages.metrics import metrics_page
 from tests.pages.rulefile import Shipped, shipped
+from tests.pages.settings import settings_page
 
 DETECTOR_PAGES = "docs/detectors"
 
@@ -22,6 +23,7 @@ def generated() -> Mapping[str, str]:
     for name, kind in DETECTORS.items():
         pages[f"{DETECTOR_PAGES}/{name}.md"] = page(name, kind, rules)
     pages["docs/metrics.md"] = metrics_page()
+    pages["docs/settings.md"] = settings_page()
     pages["rules.schema.json"] = json.dumps(json_schema(), indent=2) + "\n"
     return pages
 

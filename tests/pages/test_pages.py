@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import pytest
 
+from monitor.cli import main
 from monitor.detectors import DETECTORS
 from monitor.rules import default_path, load
 from monitor.rules.params import params_of
@@ -17,6 +18,7 @@ from tests.pages.detectors import page
 from tests.pages.markdown import paragraphs, sections, table
 from tests.pages.metrics import families
 from tests.pages.rulefile import shipped
+from tests.pages.settings import ENVIRONMENT, commands
 
 ROOT = Path(__file__).parents[2]
 PAGES = generated()
@@ -138,3 +140,21 @@ def test_every_metric_has_a_sample_and_a_meaning() -> None:
     for family in families():
         assert family.documentation
         assert family.samples, f"{family.name}: its labels cannot be told"
+
+
+def test_every_option_is_on_the_page_of_settings() -> None:
+    text = PAGES["docs/settings.md"]
+    for name, command in commands(main, "monitor"):
+        assert f"## `{name}`" in text
+        for param in command.params:
+            assert param.param_type_name == "argument" or param.opts[0] in text
+            assert param.param_type_name == "argument" or getattr(param, "help", None), param.name
+
+
+def test_every_variable_of_ours_is_on_the_page_of_settings() -> None:
+    read = re.compile(r"\b(MONITOR_[A-Z_]+)")
+    used = {
+        name for path in (ROOT / "monitor").rglob("*.py") for name in read.findall(path.read_text())
+    }
+    told = {name for name, _, _ in ENVIRONMENT}
+    assert {name for name in used if not name.startswith("MONITOR_TEST")} <= told
