@@ -48,7 +48,7 @@ class Oscillation:
     is lost in every swing; at the edge of stability full-batch losses alternate as well, by a few
     percent of what they gain. ``kick`` 6: rates 100 times too high gave 8 to 1000 in small
     networks; with heavy tails and a falling loss, 4 was seen by chance. ``growth`` 5.
-    ``points`` 48, for any of it to be more than chance.
+    ``points`` 64, for any of it to be more than chance.
 
     Stays quiet: minibatch noise without order in time, of any size and tail; fine-tuning about a
     level; spikes that recover; cyclic rates (they swing by less than was gained and do not
@@ -75,7 +75,7 @@ class Oscillation:
         default=6.0, metadata={"unit": "ratio", "doc": "first kick over all excursions since"}
     )
     points: int = field(
-        default=48, metadata={"unit": "points", "doc": "points needed before judging"}
+        default=64, metadata={"unit": "points", "doc": "points needed before judging"}
     )
 
     name: ClassVar[str] = "oscillation"
@@ -172,13 +172,15 @@ class Oscillation:
         chance = 3 * 1.25 * noise / (len(before) * bins.per_bin) ** 0.5
         if middle(before) - level > max(chance, 0.5 * noise):
             return None
-        # The first updates threw it, or it took several steps to come down: a heavy-tailed
-        # loss has lone spikes anywhere.
+        # The first updates threw it, or it took several steps to come down, or it was thrown again
+        # and again: a heavy-tailed loss has lone spikes anywhere, and that the eight highest are
+        # all in the first quarter, none in the last half, happens to one in 3**8.
         excess = bins.mean[at : at + bins.bins(6)] - level
         lone = float(excess.sum()) * bins.per_bin < 1.6 * height
         first = float(bins.head[:4].max()) >= float(bins.high[at])
         far = height >= 100 * later and bins.points >= 4 * self.points
-        if lone and not first and not far:
+        again = int((bins.high[:early] > level + later).sum()) >= 8
+        if lone and not first and not far and not again:
             return None
         return float(bins.high[at]), (
             f"the loss was thrown from {number(start)} up to {number(float(bins.high[at]))} by "

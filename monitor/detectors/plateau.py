@@ -103,9 +103,11 @@ class Plateau:
         if self._remedied(curve):
             return OK
         white = noise / math.sqrt(bins.per_bin)
-        scatter = max(SIGMA * middle(np.abs(tail - now)), white)
-        if scatter > 1.5 * white:
+        scatter = SIGMA * middle(np.abs(tail - now))
+        # White noise averages out as it should; wandering does not, alternation does so faster.
+        if not 0.4 * white <= scatter <= 1.5 * white:
             return OK
+        scatter = max(scatter, white)
         # Skewed noise is as large as the loss itself, and shrinks with it.
         up, down = bins.high[begin:] - tail, tail - bins.low[begin:]
         if middle(up) > 1.2 * middle(down):
