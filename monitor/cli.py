@@ -68,6 +68,11 @@ def main() -> None:
 )
 @click.option("--alertmanager", metavar="URL", help="Tell this Alertmanager of the alerts.")
 @click.option(
+    "--annotate",
+    is_flag=True,
+    help="Write alerts beside the logs, into RUN/alerts, for TensorBoard's Text tab.",
+)
+@click.option(
     "--web-config",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -97,6 +102,7 @@ def watch(
     state_dir: Path | None,
     slack: bool,
     alertmanager: str | None,
+    annotate: bool,
     web_config: Path | None,
     external_url: str | None,
     exit_when_idle: str | None,
@@ -124,7 +130,9 @@ def watch(
         address = f"{scheme}://{host}:{listener.getsockname()[1]}"
         public = available() and external_url is not None and external_url.startswith("https://")
         link = external_url or address
-        delivery = Delivery(state_dir, slack, alertmanager, link, os.environ, pictures=public)
+        delivery = Delivery(
+            state_dir, slack, alertmanager, link, os.environ, pictures=public, annotate=annotate
+        )
     except (ListenError, UnusableError) as error:
         raise _unusable(str(error)) from error
     console = Console()

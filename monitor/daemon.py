@@ -174,6 +174,10 @@ class Daemon:
         """All alerts as JSON documents."""
         return [document(alert) for alert in self._follower.alerts()]
 
+    def directory(self, run: str) -> Path | None:
+        """Where a run's files are, if that is on this machine; for any thread."""
+        return self._follower.dirs.directory(run)
+
     def attach(self, remotes: Sequence[Remote]) -> None:
         """Whom to wake when something is news; before :meth:`run`."""
         self._remotes = tuple(remotes)

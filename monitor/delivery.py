@@ -10,6 +10,7 @@ from typing import Protocol
 
 from monitor.alerts import Alert
 from monitor.sinks.alertmanager import Alertmanager
+from monitor.sinks.annotations import Annotations
 from monitor.sinks.courier import Channel, Courier
 from monitor.sinks.ledger import Ledger
 from monitor.sinks.log import Logger
@@ -28,6 +29,7 @@ class Source(Protocol):
     """The part of the daemon that is needed here."""
 
     def alerts(self) -> Sequence[Alert]: ...
+    def directory(self, run: str) -> Path | None: ...
     def attach(self, remotes: Sequence[Remote]) -> None: ...
     def counting(self, sink: str) -> Callable[[str], None]: ...
     def watch_queue(self, sink: str) -> None: ...
@@ -44,6 +46,7 @@ class Delivery:
         link: str,
         environment: Mapping[str, str],
         pictures: bool = False,
+        annotate: bool = False,
     ) -> None:
         """``pictures``: Slack can fetch them below ``link``.
 
@@ -55,6 +58,9 @@ class Delivery:
         self._channels: list[Channel] = []
         if slack:
             self._channels.append(Slack(webhook(environment), self._link, pictures))
+        self._source: Source | None = None
+        if annotate:
+            self._channels.append(Annotations(self._directory))
         if alertmanager is not None:
             Alertmanager.check(alertmanager)
         names = [channel.name for channel in self._channels]
@@ -81,9 +87,14 @@ class Delivery:
                     "no --state-dir: what has been told is forgotten at a restart, "
                     "and alerts that still fire are told again"
                 )
-            if self._channels and self._alertmanager is not None:
+            slack = any(channel.name == Slack.name for channel in self._channels)
+            if slack and self._alertmanager is not None:
                 log.warning("--slack and --alertmanager: people may be told twice")
+            self._source = source
             source.attach(remotes)
             for remote in remotes:
                 stack.enter_context(remote)
             yield
+
+    def _directory(self, run: str) -> Path | None:
+        return None if self._source is None else self._source.directory(run)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from monitor.points import Batch
 from monitor.sources.cursor import Counters, Cursor
-from monitor.sources.scan import MARK, Root, Scan, inside, text_of, walk_root
+from monitor.sources.scan import Root, Scan, inside, is_event_file, text_of, walk_root
 from monitor.sources.store import Store, StoredFile, StoreError, StoreUrl, fetch_all
 from monitor.sources.tail import LocalFile, Medium
 
@@ -58,6 +58,14 @@ class LogDirs:
     def runs(self) -> AbstractSet[str]:
         """Names of the runs that have an event file."""
         return self._order.keys()
+
+    def directory(self, run: str) -> Path | None:
+        """Where a run's files are; None if that is not on this machine. For any thread."""
+        for path in self._order.get(run, ()):
+            cursor = self._cursors.get(path)
+            if cursor is not None and isinstance(cursor.medium, LocalFile):
+                return Path(os.path.dirname(path))
+        return None
 
     @property
     def files(self) -> int:
@@ -106,7 +114,7 @@ class LogDirs:
         try:
             store = self._stores.get(index) or self._stores.setdefault(index, Store(url))
             for path in store.listing():
-                if MARK in os.path.basename(path):
+                if is_event_file(os.path.basename(path)):
                     scan.files[f"{url}/{path}"] = index, os.path.dirname(path) or "."
         except StoreError as error:
             scan.problems[str(url)] = str(error.strerror)

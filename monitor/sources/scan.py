@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from monitor.formats.summaries import ANNOTATIONS
 from monitor.sources.store import Store, StoreError, StoreUrl
 
 MARK = "tfevents"
@@ -67,7 +68,7 @@ def walk_root(scan: Scan, index: int, root: Path) -> None:
         path, relative = links.pop(0)
         if os.path.isdir(path):
             _walk(scan, index, path, relative, links)
-        elif MARK in os.path.basename(path) and os.path.isfile(path):
+        elif is_event_file(os.path.basename(path)) and os.path.isfile(path):
             _add_file(scan, index, path, os.path.dirname(relative) or ".")
 
 
@@ -88,7 +89,7 @@ def _walk(scan: Scan, index: int, top: str, relative: str, links: list[tuple[str
                         links.append((entry.path, place))
                     elif entry.is_dir():
                         waiting.append((entry.path, place))
-                    elif MARK in entry.name and entry.is_file():
+                    elif is_event_file(entry.name) and entry.is_file():
                         _add(scan, index, entry.path, relative, (status.st_dev, entry.inode()))
         except OSError as error:
             _note(scan, directory, relative, error)
@@ -114,6 +115,11 @@ def _note(scan: Scan, directory: str, relative: str, error: OSError) -> None:
         scan.unlisted.append(directory)
     elif relative == ".":
         scan.problems[directory] = f"no such directory: {directory}"
+
+
+def is_event_file(name: str) -> bool:
+    """Whether a file of that name is to be read."""
+    return MARK in name and not name.endswith(ANNOTATIONS)
 
 
 def inside(path: str, directory: str) -> bool:
