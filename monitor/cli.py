@@ -216,6 +216,29 @@ def check(
 @main.command()
 @_LOGDIRS
 @_RULES
+def top(logdirs: tuple[str, ...], rules: Path | None) -> None:
+    """Follow LOGDIR at the terminal: all runs, the sick ones first.
+
+    Keys: q quits, arrows or j and k move, enter shows a run's alerts, / filters, s sorts.
+    Without a terminal a line for each run is printed once.
+    """
+    from monitor.follower import Follower
+    from monitor.following import follow
+    from monitor.terminal import run_lines
+
+    follower = Follower(_existing(logdirs), _load(rules))
+    _catch_up(follower)
+    console = Console()
+    if console.is_terminal and not console.is_dumb_terminal:
+        follow(follower, console, f"monitor {__version__}  {' '.join(map(str, logdirs))}")
+    else:
+        click.echo("\n".join(run_lines(list(follower.views.values()))))
+    _tell_problems(follower)
+
+
+@main.command()
+@_LOGDIRS
+@_RULES
 @click.option("--run", metavar="RUN", help="The run to draw; needed where there are several.")
 @click.option("--tag", metavar="TAG", help="The series to draw. Default: the loss.")
 @click.option("--alert", metavar="ALERT", help="Draw what this alert of the run is about.")

@@ -32,13 +32,15 @@ def test_the_options_are_those_of_the_contract() -> None:
         command = main.commands[name]
         return {o for p in command.params if isinstance(p, click.Option) for o in p.opts}
 
-    assert set(main.commands) == {"watch", "check", "rules", "demo"}
+    assert set(main.commands) == {"watch", "check", "rules", "demo", "plot", "top"}
     assert options("watch") == {
         "--rules", "--listen", "--state-dir", "--slack", "--alertmanager", "--external-url",
-        "--log-format", "--web-config",
+        "--log-format", "--web-config", "--annotate", "--exit-when-idle",
     }  # fmt: skip
     assert options("check") == {"--rules", "--format", "--fail-on", "--explain"}
     assert options("demo") == {"--keep"}
+    assert options("top") == {"--rules"}
+    assert options("plot") == {"--rules", "--run", "--tag", "--alert", "-o", "--output", "--format"}
 
 
 def test_json_is_one_array_with_the_fields_of_the_contract(logs: Path) -> None:

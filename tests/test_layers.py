@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
         "demo",
         "explain",
         "follower",
+        "following",
         "notices",
         "pictures",
         "rules",
@@ -53,11 +54,12 @@ ALLOWED: dict[str, set[str]] = {
     | {"__init__"}
     | {"numpy", "starlette"},
     # inside TensorBoard: it starts the command, and sees nothing else of it
-    "tensorboard": {"cli", "tensorboard"},
+    "plugin": {"cli", "tensorboard"},
     "pictures": {"alerts", "engine", "history", "nearest", "notices", "parallel", "points", "rules"}
     | {"sources", "matplotlib", "numpy", "starlette"},
     "webconfig": {"rules", "bcrypt", "pydantic"},
-    "terminal": {"alerts", "notices", "rules", "views", "rich"},
+    "following": {"follower", "terminal", "rich"},
+    "terminal": {"alerts", "notices", "points", "rules", "views", "numpy", "rich"},
     "sinks": {
         "alerts",
         "formats",

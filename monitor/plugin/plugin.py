@@ -7,8 +7,8 @@ from typing import Any
 
 from tensorboard.plugins import base_plugin
 
-from monitor.tensorboard.companion import Companion
-from monitor.tensorboard.proxy import Proxy, Start
+from monitor.plugin.companion import Companion
+from monitor.plugin.proxy import Proxy, Start
 
 PAGE = "/page"
 MODULE = b"""\

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
-from monitor.tensorboard.companion import Companion, GoneError
+from monitor.plugin.companion import Companion, GoneError
 
 Start = Callable[..., Any]
 

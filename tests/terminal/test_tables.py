@@ -9,10 +9,10 @@ from rich.console import Console
 
 from monitor.engine import Engine
 from monitor.rules import Severity
-from monitor.terminal import (
+from monitor.terminal import LiveScreen
+from monitor.terminal.tables import (
     MANY_RUNS,
     RUNS_SHOWN,
-    LiveScreen,
     age_text,
     alert_text,
     print_alerts,

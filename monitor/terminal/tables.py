@@ -1,118 +1,27 @@
-"""What people see at a terminal: a progress bar while old data is read, then tables."""
+"""Runs and alerts as tables and paragraphs; whatever comes from files is shown as harmless text."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from types import TracebackType
+from collections.abc import Iterator, Sequence
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from monitor.alerts import Alert
 from monitor.notices import advice, number, summary
 from monitor.rules import Severity
+from monitor.terminal.text import Name, Sparkline, plain
 from monitor.views import RunView
 
 COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "bold red"}
 RUNS_SHOWN = 30
-LINES_PER_ALERT = 8
+SPARKLINE = 24
 MANY_RUNS = 5
 """From so many runs on, a table sums up what fired."""
 WHERE_SHOWN = 3
 """Runs that the table names for each rule."""
-REFRESH_PER_SECOND = 4
-
-
-class PlainScreen:
-    """No terminal: nothing is drawn, the log tells."""
-
-    def progress(self, done: int, left: int) -> None:
-        """Draws nothing."""
-
-    def show(self, views: Sequence[RunView]) -> None:
-        """Draws nothing."""
-
-
-class LiveScreen:
-    """A progress bar at first, then tables that follow the runs; a context manager."""
-
-    def __init__(self, console: Console, title: str) -> None:
-        self._console = console
-        self._title = title
-        self._progress = reading(console)
-        self._task = self._progress.add_task("reading", total=None)
-        self._live: Live | None = None
-        self._views: Sequence[RunView] = ()
-
-    def __enter__(self) -> LiveScreen:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
-        if self._live is not None:
-            self._live.update(self._picture(), refresh=True)
-            self._live.stop()
-
-    def progress(self, done: int, left: int) -> None:
-        """``done`` and ``left``: bytes."""
-        self._progress.update(self._task, completed=done, total=done + left)
-
-    def show(self, views: Sequence[RunView]) -> None:
-        """Draws at most a few times a second, however often it is called."""
-        self._views = views
-        if self._live is None:
-            self._progress.stop()
-            self._live = Live(
-                get_renderable=self._picture,
-                console=self._console,
-                refresh_per_second=REFRESH_PER_SECOND,
-            )
-            self._live.start()
-
-    def _picture(self) -> RenderableType:
-        views = self._views
-        alerts = [alert for view in views for alert in view.alerts if alert.active]
-        alerts.sort(key=lambda a: (-a.rule.severity, a.fired.clock))
-        # The sick runs' stories come first; runs that do not fit are counted, not scrolled away.
-        height = self._console.height
-        shown = alerts[: max(1, height // (2 * LINES_PER_ALERT))]
-        rows = max(3, height - 8 - LINES_PER_ALERT * len(shown))
-        parts: list[RenderableType] = [Text(self._title, style="dim")]
-        parts += [alert_text(alert) for alert in shown]
-        if len(alerts) > len(shown):
-            parts.append(Text(f"... and {len(alerts) - len(shown)} more alerts", style="dim"))
-        parts.append(run_table(views, rows=rows))
-        return Group(*parts)
-
-
-def reading(console: Console) -> Progress:
-    """The progress bar for bytes read, with a rate and the time left."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
 
 
 def run_table(views: Sequence[RunView], now: float | None = None, rows: int = RUNS_SHOWN) -> Table:
@@ -120,23 +29,46 @@ def run_table(views: Sequence[RunView], now: float | None = None, rows: int = RU
     now = time.time() if now is None else now
     table = Table(expand=True)
     table.add_column("run", no_wrap=True, ratio=3)
-    table.add_column("health", no_wrap=True, ratio=1, min_width=8)
-    table.add_column("step", justify="right", no_wrap=True, min_width=7)
-    table.add_column("last event", justify="right", no_wrap=True, min_width=10)
-    ordered = sorted(views, key=lambda view: (-_worst(view), view.run))
+    table.add_column("health", no_wrap=True, ratio=2, min_width=8)
+    table.add_column("loss", no_wrap=True, ratio=1, min_width=4, max_width=SPARKLINE)
+    table.add_column("step", justify="right", no_wrap=True, min_width=5)
+    table.add_column("last event", justify="right", no_wrap=True, min_width=8)
+    ordered = sorted(views, key=by_health)
     for view in ordered[:rows]:
-        age = Text(f"{age_text(now - view.last_event)} ago" if view.last_event else "never")
-        table.add_row(Text(view.run), _health(view), str(view.last_step), age)
+        table.add_row(*run_row(view, now))
     if len(ordered) > rows:
-        table.add_row(Text(f"... and {len(ordered) - rows} more", style="dim"), "", "", "")
+        more = Text(f"... and {len(ordered) - rows} more", style="dim")
+        table.add_row(more, "", "", "", "")
     return table
 
 
-def _worst(view: RunView) -> int:
+def run_lines(views: Sequence[RunView]) -> Iterator[str]:
+    """For programs that read lines: name, what fires or "ok", step, age; between tabs."""
+    now = time.time()
+    for view in sorted(views, key=by_health):
+        age = f"{age_text(now - view.last_event)} ago" if view.last_event else "never"
+        yield "\t".join((plain(view.run), health(view).plain, f"step {view.last_step}", age))
+
+
+def run_row(view: RunView, now: float) -> tuple[RenderableType, ...]:
+    """Name, health, loss so far, step and age."""
+    age = f"{age_text(now - view.last_event)} ago" if view.last_event else "never"
+    curve = Sparkline(view.trend)
+    return Name(view.run), health(view), curve, str(view.last_step), Text(age)
+
+
+def by_health(view: RunView) -> tuple[int, str]:
+    """To sort by: the worst first, then by name."""
+    return -worst(view), view.run
+
+
+def worst(view: RunView) -> int:
+    """The greatest severity that fires; -1 if nothing does."""
     return max((alert.rule.severity for alert in view.alerts if alert.active), default=-1)
 
 
-def _health(view: RunView) -> Text:
+def health(view: RunView) -> Text:
+    """Names of the alerts that fire, or "ok"."""
     active = [alert for alert in view.alerts if alert.active]
     if not active:
         return Text("ok", style="green")
@@ -158,13 +90,13 @@ def alert_text(alert: Alert) -> Text:
     text = Text()
     text.append(f"{alert.rule.severity.label:<8} ", style=colour)
     text.append(f"{alert.rule.alert}", style=colour)
-    text.append(f"  {alert.run}", style="bold")
+    text.append(f"  {plain(alert.run)}", style="bold")
     text.append(f"  step {alert.fired.step}")
     if alert.resolved is not None:
         text.append(f", resolved at step {alert.resolved.step}", style="dim")
     text.append(f"  ({alert.rule.detector.name}, {number(alert.evidence.value)})\n", style="dim")
-    text.append(f"         {summary(alert)}\n")
-    text.append(f"         {advice(alert)}\n", style="dim")
+    text.append(f"         {plain(summary(alert))}\n")
+    text.append(f"         {plain(advice(alert))}\n", style="dim")
     return text
 
 
@@ -193,7 +125,7 @@ def rule_table(alerts: Sequence[Alert], runs: int) -> Table:
             f"{100 * len(where) / runs:.0f} %",
             str(len(fired)),
             f"{steps[0]}" if steps[0] == steps[-1] else f"{steps[0]} to {steps[-1]}",
-            Text(", ".join(where[:WHERE_SHOWN]) + more),
+            Text(plain(", ".join(where[:WHERE_SHOWN])) + more),
         )
     return table
 

@@ -46,7 +46,7 @@ class Companion:
         if not self._logdirs:
             raise GoneError("TensorBoard was started without a log directory.")
         process = subprocess.Popen(  # noqa: S603 - ourselves, without a shell
-            [sys.executable, "-m", "monitor.tensorboard.child", *self._logdirs],
+            [sys.executable, "-m", "monitor.plugin.child", *self._logdirs],
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

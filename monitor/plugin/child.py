@@ -1,4 +1,4 @@
-"""``python -m monitor.tensorboard.child LOGDIR...``: a monitor that ends with its parent.
+"""``python -m monitor.plugin.child LOGDIR...``: a monitor that ends with its parent.
 
 Whoever starts it holds a pipe to its standard input; when that is closed, for whatever reason, even
 because the parent was killed, the monitor is told to end.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.tensorboard.plugin import logdirs
+from monitor.plugin.plugin import logdirs
 from tests.deploy.tools import free_port
 from tests.events import NAN, Run, falling
 from tests.processes import eventually, watching
@@ -73,7 +73,7 @@ def children() -> list[str]:
             words = path.read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"monitor.tensorboard.child" in words:
+        if b"monitor.plugin.child" in words:
             found.append(b" ".join(words).decode())
     return found
 

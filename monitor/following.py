@@ -1,0 +1,54 @@
+"""``monitor top``: reads what is new and draws it, until a key or a signal says that it is over."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from types import FrameType
+
+from rich.console import Console
+from rich.live import Live
+
+from monitor.follower import Follower
+from monitor.terminal.keys import Keys
+from monitor.terminal.top import State, chosen, press, screen
+
+DRAW_SECONDS = 0.5
+RESCAN_SECONDS = 10.0
+READ_SECONDS = 0.3
+"""So long at most is read between two looks at the keyboard."""
+
+
+def follow(follower: Follower, console: Console, title: str) -> None:
+    """Draws ``follower``'s runs; they have been read up to now."""
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        with (
+            Keys() as keys,
+            Live(console=console, screen=True, auto_refresh=False, transient=True) as live,
+        ):
+            state, rescan_at = State(), 0.0
+            while not state.over:
+                now = time.monotonic()
+                if now >= rescan_at:
+                    follower.rescan()
+                    follower.tick(time.time())
+                    rescan_at = now + RESCAN_SECONDS
+                while follower.read() and time.monotonic() < now + READ_SECONDS:
+                    pass
+                views = list(follower.views.values())
+                live.update(
+                    screen(state, views, title, time.time(), console.size.height), refresh=True
+                )
+                for key in keys.wait(DRAW_SECONDS):
+                    state = press(state, key, chosen(state, views))
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(_: int, __: FrameType | None) -> None:
+    """By way of an exception, so that the terminal is restored on the way out."""
+    sys.exit(0)
