@@ -16,6 +16,7 @@ import structlog
 from rich.console import Console
 
 from monitor import __version__
+from monitor.pictures import KINDS, MISSING, available
 from monitor.rules import RuleSet, RulesInvalid, Severity, default_path, json_schema, load
 from monitor.rules.model import Unit
 from monitor.rules.spans import ZERO, parse_span
@@ -75,7 +76,8 @@ def main() -> None:
 @click.option(
     "--external-url",
     metavar="URL",
-    help="Where people reach this monitor; links in messages lead there.",
+    help="Where people reach this monitor; links in messages lead there. If it begins with "
+    "https:// Slack messages show pictures, which Slack fetches from there.",
 )
 @click.option(
     "--exit-when-idle",
@@ -120,7 +122,9 @@ def watch(
         listener = bind(host, port)
         scheme = "https" if web and web.context else "http"
         address = f"{scheme}://{host}:{listener.getsockname()[1]}"
-        delivery = Delivery(state_dir, slack, alertmanager, external_url or address, os.environ)
+        public = available() and external_url is not None and external_url.startswith("https://")
+        link = external_url or address
+        delivery = Delivery(state_dir, slack, alertmanager, link, os.environ, pictures=public)
     except (ListenError, UnusableError) as error:
         raise _unusable(str(error)) from error
     console = Console()
@@ -199,6 +203,51 @@ def check(
     else:
         print_alerts(Console(), alerts, len(follower.views))
     _exit(alerts, fail_on)
+
+
+@main.command()
+@_LOGDIRS
+@_RULES
+@click.option("--run", metavar="RUN", help="The run to draw; needed where there are several.")
+@click.option("--tag", metavar="TAG", help="The series to draw. Default: the loss.")
+@click.option("--alert", metavar="ALERT", help="Draw what this alert of the run is about.")
+@click.option(
+    "-o", "--output", required=True, metavar="FILE", help="FILE.png, FILE.svg, or - for stdout."
+)
+@click.option(
+    "--format", "kind", type=click.Choice(KINDS), help="Default: what FILE ends with, or png."
+)
+def plot(
+    logdirs: tuple[str, ...],
+    rules: Path | None,
+    run: str | None,
+    tag: str | None,
+    alert: str | None,
+    output: str,
+    kind: str | None,
+) -> None:
+    """Draw a run in LOGDIR: its loss with the alerts, and its learning rate.
+
+    Needs matplotlib: pip install 'training-health-monitor[plot]'.
+    """
+    if not available():
+        raise _unusable(MISSING)
+    ending = Path(output).suffix.removeprefix(".").lower()
+    if kind is None and output != "-" and ending not in KINDS:
+        raise _unusable(f"-o {output}: expected a name that ends with .png or .svg")
+    from monitor.pictures.figure import draw
+    from monitor.pictures.gather import UnknownName, gather
+
+    roots, rule_set = _existing(logdirs), _load(rules)
+    try:
+        drawn = draw(gather(roots, rule_set, run, tag, alert), kind or ending or "png")
+    except UnknownName as error:
+        raise _unusable(str(error)) from error
+    try:
+        with click.open_file(output, "wb") as file:
+            file.write(drawn)
+    except OSError as error:
+        raise _unusable(f"cannot write {output}: {error.strerror}") from error
 
 
 @main.group()

@@ -159,6 +159,7 @@ class Daemon:
             ready=lambda: self._ready,
             roles=lambda: self._follower.engine.rules.roles,
             logdirs=self._settings.logdirs,
+            rules=self._settings.rules,
             changes=self._changes,
         )
         return Door(

@@ -43,14 +43,18 @@ class Delivery:
         alertmanager: str | None,
         link: str,
         environment: Mapping[str, str],
+        pictures: bool = False,
     ) -> None:
-        """UnusableError if a webhook is missing, an address none, or the ledger cannot be kept."""
+        """``pictures``: Slack can fetch them below ``link``.
+
+        UnusableError if a webhook is missing, an address none, or the ledger cannot be kept.
+        """
         self._in_memory = state_dir is None
         self._link = link.rstrip("/") + "/"
         self._alertmanager = alertmanager
         self._channels: list[Channel] = []
         if slack:
-            self._channels.append(Slack(webhook(environment), self._link))
+            self._channels.append(Slack(webhook(environment), self._link, pictures))
         if alertmanager is not None:
             Alertmanager.check(alertmanager)
         names = [channel.name for channel in self._channels]

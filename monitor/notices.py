@@ -85,6 +85,11 @@ def document(alert: Alert) -> AlertDocument:
     )
 
 
+def picture_name(alert: str, fired_step: int) -> str:
+    """What the picture of an alert is called, within its run: ``LossDiverging-455``."""
+    return f"{alert}-{fired_step}"
+
+
 class Identity(NamedTuple):
     """What tells one alert of a run from another; replaying the run gives the same ones."""
 

@@ -23,9 +23,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from monitor.page.images import images
 from monitor.page.reader import Reader
 from monitor.page.routes import routes
 from monitor.page.watched import Watched
+from monitor.pictures.artist import Artist
 from monitor.webconfig import WebConfig
 
 SHUTDOWN_SECONDS = 3
@@ -118,6 +120,7 @@ def application(door: Door, reader: Reader, config: WebConfig | None = None) -> 
             Route("/-/reload", reload, methods=["POST", "PUT"]),
             Route("/api/v1/alerts", alerts),
             *routes(door.watched, reader),
+            *images(door.watched, Artist(door.watched.logdirs, door.watched.rules)),
         ],
         middleware=[
             *([Middleware(_Guard, config=config)] if config is not None and config.users else []),

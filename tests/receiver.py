@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
-Mood = Literal["ok", "500", "429", "reset", "hang", "gone"]
+Mood = Literal["ok", "500", "429", "reset", "hang", "gone", "refused"]
 HANG_SECONDS = 30.0
+_STATUS = {"ok": 200, "500": 500, "429": 429, "gone": 404, "refused": 400}
 
 
 class Receiver:
@@ -55,7 +56,7 @@ def receiving(mood: Callable[[], Mood] = lambda: "ok", path: str = "/hook") -> I
                 return
             if now == "ok":
                 receiver.taken.append((time.time(), body))
-            self.send_response({"ok": 200, "500": 500, "429": 429, "gone": 404}[now])
+            self.send_response(_STATUS[now])
             if now == "429":
                 self.send_header("Retry-After", "1")
             answer = b"ok" if now == "ok" else now.encode()

@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
         "explain",
         "follower",
         "notices",
+        "pictures",
         "rules",
         "ruletests",
     }
@@ -47,16 +48,19 @@ ALLOWED: dict[str, set[str]] = {
     # what leaves the house
     "own_metrics": {"follower", "__init__", "prometheus_client"},
     "delivery": {"alerts", "sinks"},
-    "web": {"page", "webconfig", "starlette", "uvicorn"},
-    "page": {"alerts", "notices", "points", "ranks", "rules", "series", "sources", "views"}
+    "web": {"page", "pictures", "webconfig", "starlette", "uvicorn"},
+    "page": {"alerts", "history", "notices", "pictures", "points", "rules", "sources", "views"}
     | {"__init__"}
     | {"numpy", "starlette"},
+    "pictures": {"alerts", "engine", "history", "nearest", "notices", "parallel", "points", "rules"}
+    | {"sources", "matplotlib", "numpy", "starlette"},
     "webconfig": {"rules", "bcrypt", "pydantic"},
     "terminal": {"alerts", "notices", "rules", "views", "rich"},
     "sinks": {"alerts", "notices", "rules", "views", "httpx", "prometheus_client", "slack_sdk"},
     "explain": {"alerts", "detectors", "engine", "nearest", "notices", "parallel", "points"}
     | {"rules", "series", "sources", "terminal", "numpy", "rich"},
     # what comes in, and what is made of it
+    "history": {"points", "ranks", "series", "sources", "numpy"},
     "follower": {"alerts", "engine", "parallel", "rules", "sources", "views"},
     "parallel": {"engine", "rules", "sources", "joblib"},
     "engine": {"alerts", "attempts", "detectors", "episodes", "heartbeat", "plans", "points"}

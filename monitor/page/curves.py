@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.page.buckets import Thinned
-from monitor.page.history import RunHistory
+from monitor.history import RunHistory, Thinned
 from monitor.page.text import clean, encoded
 from monitor.points import Floats
 
@@ -16,7 +15,7 @@ LAYER_COLUMNS = 320
 DIGITS = 6
 
 
-def curves(history: RunHistory, run: str, tags: Sequence[str], points: int) -> bytes:
+def curves(history: RunHistory, run: str, whole: bool, tags: Sequence[str], points: int) -> bytes:
     """The answer to ``GET api/v1/curves``: each attempt in at most ``points`` buckets."""
     found = []
     for tag in tags:
@@ -24,7 +23,7 @@ def curves(history: RunHistory, run: str, tags: Sequence[str], points: int) -> b
         if attempts:
             drawn = [_curve(attempt) for attempt in attempts]
             found.append({"tag": clean(tag), "points": count, "attempts": drawn})
-    return encoded({"run": clean(run), "curves": found})
+    return encoded({"run": clean(run), "whole": whole, "curves": found})
 
 
 def _curve(thinned: Thinned) -> dict[str, object]:
@@ -38,13 +37,13 @@ def _curve(thinned: Thinned) -> dict[str, object]:
     }
 
 
-def layers(history: RunHistory, run: str, stat: str) -> bytes:
+def layers(history: RunHistory, run: str, whole: bool, stat: str) -> bytes:
     """The answer to ``GET api/v1/layers``: the present attempt, the greatest value of each cell."""
     found = history.layers(stat, LAYER_COLUMNS)
     if found is None:
         none = {"steps": [], "layers": [], "left_out": 0, "values": []}
         nothing = {"lowest": None, "lowest_positive": None, "highest": None, "zeros": 0, "bad": 0}
-        return encoded({"run": clean(run), "stat": stat, **none, **nothing})
+        return encoded({"run": clean(run), "whole": whole, "stat": stat, **none, **nothing})
     names, thinned = found
     values = thinned.high
     shown = names[: values.shape[1]]
@@ -53,6 +52,7 @@ def layers(history: RunHistory, run: str, stat: str) -> bytes:
     return encoded(
         {
             "run": clean(run),
+            "whole": whole,
             "stat": stat,
             "steps": thinned.steps.tolist(),
             "layers": [clean(name) for name in shown],

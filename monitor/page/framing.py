@@ -7,22 +7,33 @@ without.
 from __future__ import annotations
 
 import struct
+from enum import IntEnum
 from typing import IO
 
-_HEADER = struct.Struct("<?Q")
-"""Whether it is an answer (or a sentence that says why there is none), and its length."""
+_HEADER = struct.Struct("<BQ")
+"""The kind and the length."""
 
 
-def put(pipe: IO[bytes], good: bool, body: bytes) -> None:
+class Kind(IntEnum):
+    """What an answer is."""
+
+    PROBLEM = 0
+    """A sentence that says why there is none."""
+    PART = 1
+    """Of a run that is not read to its end yet."""
+    WHOLE = 2
+
+
+def put(pipe: IO[bytes], kind: Kind, body: bytes) -> None:
     """Writes an answer."""
-    pipe.write(_HEADER.pack(good, len(body)) + body)
+    pipe.write(_HEADER.pack(kind, len(body)) + body)
     pipe.flush()
 
 
-def get(pipe: IO[bytes]) -> tuple[bool, bytes]:
+def get(pipe: IO[bytes]) -> tuple[Kind, bytes]:
     """The next answer; ConnectionError where the other end is gone."""
-    good, length = _HEADER.unpack(_exactly(pipe, _HEADER.size))
-    return good, _exactly(pipe, length)
+    kind, length = _HEADER.unpack(_exactly(pipe, _HEADER.size))
+    return Kind(kind), _exactly(pipe, length)
 
 
 def _exactly(pipe: IO[bytes], length: int) -> bytes:

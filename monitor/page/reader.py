@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 
-from monitor.page.framing import get
+from monitor.page.framing import Kind, get
 from monitor.page.watched import Watched
 from monitor.sources.scan import Root
 
@@ -29,7 +29,7 @@ ANSWERS_KEPT = 64
 FRESH_SECONDS = 0.4
 """An answer is not made anew more often, however fast a run is written."""
 PATIENCE_SECONDS = 60.0
-"""A process that takes longer is ended: the store it reads from may hang."""
+"""A process that says nothing for longer is ended: the store it reads from may hang."""
 
 
 class UnreadableError(Exception):
@@ -85,7 +85,9 @@ class Reader:
         async with self._one:
             view = self._watched.views().get(run)
             request = {"run": run, **what}
-            body = await run_in_threadpool(self._process.ask, self._watched.logdirs, request)
+            whole, body = await run_in_threadpool(self._process.ask, self._watched.logdirs, request)
+        if not whole:
+            return body
         self._kept[key] = _Answer(view, time.monotonic(), body)
         self._kept.move_to_end(key)
         while len(self._kept) > ANSWERS_KEPT:
@@ -103,8 +105,8 @@ class Process:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, logdirs: Sequence[Root], request: Mapping[str, object]) -> bytes:
-        """Blocks until the answer is there; UnreadableError."""
+    def ask(self, logdirs: Sequence[Root], request: Mapping[str, object]) -> tuple[bool, bytes]:
+        """The answer, and whether it is of the whole run; blocks; UnreadableError."""
         for last in (False, True):
             process = self.start(logdirs)
             try:
@@ -144,7 +146,9 @@ class Process:
                     pipe.close()
 
 
-def _exchange(process: subprocess.Popen[bytes], request: Mapping[str, object]) -> bytes:
+def _exchange(
+    process: subprocess.Popen[bytes], request: Mapping[str, object]
+) -> tuple[bool, bytes]:
     stdin, stdout = process.stdin, process.stdout
     assert stdin is not None
     assert stdout is not None
@@ -154,9 +158,9 @@ def _exchange(process: subprocess.Popen[bytes], request: Mapping[str, object]) -
     try:
         stdin.write(json.dumps(request).encode() + b"\n")
         stdin.flush()
-        good, body = get(stdout)
+        kind, body = get(stdout)
     finally:
         timer.cancel()
-    if not good:
+    if kind is Kind.PROBLEM:
         raise UnreadableError(body.decode("utf-8", "replace"))
-    return body
+    return kind is Kind.WHOLE, body

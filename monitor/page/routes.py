@@ -9,27 +9,15 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from monitor.page.answers import JSON, NO_RUN, SECURITY, answer, find, problem
 from monitor.page.assets import Asset, assets
 from monitor.page.detail import detail
 from monitor.page.overview import Query, QueryError, Rows, query
 from monitor.page.reader import Reader, UnreadableError
 from monitor.page.stream import MOST_LISTENERS, events
-from monitor.page.text import clean, encoded
+from monitor.page.text import encoded
 from monitor.page.watched import Watched
-from monitor.views import RunView
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-)
-SECURITY = {
-    "content-security-policy": POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-}
-JSON = {**SECURITY, "cache-control": "no-store", "content-type": "application/json"}
-NO_RUN = "No run is called so, or its files are gone."
 LISTS_KEPT = 32
 MOST_TAGS = 16
 MOST_POINTS = 2000
@@ -49,13 +37,13 @@ def routes(watched: Watched, reader: Reader) -> list[Route]:
 
     async def static(request: Request) -> Response:
         asset = found.get(request.path_params["path"])
-        return _problem(404, "There is no such file.") if asset is None else _static(asset, request)
+        return problem(404, "There is no such file.") if asset is None else _static(asset, request)
 
     async def runs(request: Request) -> Response:
         try:
             asked = query(request.query_params)
         except QueryError as error:
-            return _problem(400, str(error))
+            return problem(400, str(error))
         # Pages ask together, when they were told together: the first one's answer is everybody's.
         state = watched.changes.version, watched.ready()
         if said.get(asked, (None, b""))[0] != state:
@@ -68,12 +56,12 @@ def routes(watched: Watched, reader: Reader) -> list[Route]:
     async def run(request: Request) -> Response:
         view = find(watched.views(), request.query_params.get("run", "."))
         if view is None:
-            return _problem(404, NO_RUN)
-        return _json(detail(view, watched.roles()))
+            return problem(404, NO_RUN)
+        return answer(detail(view, watched.roles()))
 
     async def stream(_: Request) -> Response:
         if watched.changes.listeners >= MOST_LISTENERS:
-            return _problem(503, "Too many pages are open.")
+            return problem(503, "Too many pages are open.")
         return StreamingResponse(
             events(watched.changes),
             media_type="text/event-stream",
@@ -98,7 +86,7 @@ def _pictures(watched: Watched, reader: Reader) -> list[Route]:
         tags = request.query_params.getlist("tag")[:MOST_TAGS]
         points = request.query_params.get("points", "1000")
         if not (points.isascii() and points.isdigit() and 10 <= int(points[:9]) <= MOST_POINTS):
-            return _problem(400, f"points: a whole number from 10 to {MOST_POINTS} is wanted")
+            return problem(400, f"points: a whole number from 10 to {MOST_POINTS} is wanted")
         return await picture(request, {"tags": tags, "points": int(points)})
 
     async def layered(request: Request) -> Response:
@@ -107,21 +95,13 @@ def _pictures(watched: Watched, reader: Reader) -> list[Route]:
     async def picture(request: Request, what: Mapping[str, object]) -> Response:
         view = find(watched.views(), request.query_params.get("run", "."))
         if view is None:
-            return _problem(404, NO_RUN)
+            return problem(404, NO_RUN)
         try:
             return Response(await reader.ask(view.run, what), headers=JSON)
         except UnreadableError as error:
-            return _problem(503, str(error))
+            return problem(503, str(error))
 
     return [Route("/api/v1/curves", drawn), Route("/api/v1/layers", layered)]
-
-
-def find(views: Mapping[str, RunView], name: str) -> RunView | None:
-    """The run of that name, as the page spells it."""
-    view = views.get(name)
-    if view is None:
-        view = next((view for run, view in views.items() if clean(run) == name), None)
-    return view
 
 
 def _static(asset: Asset, request: Request, then: BackgroundTask | None = None) -> Response:
@@ -134,11 +114,3 @@ def _static(asset: Asset, request: Request, then: BackgroundTask | None = None) 
         headers["content-encoding"] = "gzip"
         return Response(asset.packed, headers=headers, background=then)
     return Response(asset.body, headers=headers, background=then)
-
-
-def _json(document: object, status: int = 200) -> Response:
-    return Response(encoded(document), status_code=status, headers=JSON)
-
-
-def _problem(status: int, sentence: str) -> Response:
-    return _json({"error": sentence}, status)

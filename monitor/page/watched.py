@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from monitor.page.changes import Changes
 from monitor.rules.model import Roles
@@ -20,4 +21,6 @@ class Watched:
     ready: Callable[[], bool]
     roles: Callable[[], Roles]
     logdirs: Sequence[Root] = ()
+    rules: Path | None = None
+    """The rule file, if not the one that comes with the monitor."""
     changes: Changes = field(default_factory=Changes)

@@ -13,21 +13,25 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import IO, Any
 
+from monitor.history import RunHistory, UnknownRun
 from monitor.page.curves import curves, layers
-from monitor.page.framing import put
-from monitor.page.history import RunHistory, UnknownRun
+from monitor.page.framing import Kind, put
 
 RUNS_OPEN = 4
+READ_SECONDS = 1.5
+"""A run that takes longer is shown in part meanwhile, and other runs get their turn."""
 IDLE_SECONDS = 300
 
 
-def answer(histories: Histories, request: dict[str, Any]) -> bytes:
+def answer(histories: Histories, request: dict[str, Any]) -> tuple[Kind, bytes]:
     """The document that ``request`` is about."""
-    history = histories.of(request["run"])
-    history.refresh()
+    run = request["run"]
+    history = histories.of(run)
+    whole = history.refresh(READ_SECONDS)
+    kind = Kind.WHOLE if whole else Kind.PART
     if "stat" in request:
-        return layers(history, request["run"], request["stat"])
-    return curves(history, request["run"], request["tags"], request["points"])
+        return kind, layers(history, run, whole, request["stat"])
+    return kind, curves(history, run, whole, request["tags"], request["points"])
 
 
 class Histories:
@@ -59,13 +63,14 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     while line := _next(requests):
         request = json.loads(line)
         try:
-            good, body = True, answer(histories, request)
+            kind, body = answer(histories, request)
         except UnknownRun:
-            good, body = False, b"No run is called so, or its files are gone."
+            kind, body = Kind.PROBLEM, b"No run is called so, or its files are gone."
         except Exception as error:  # noqa: BLE001 - one run that cannot be read costs itself only
             histories.forget(request["run"])
-            good, body = False, f"The run could not be read: {error}".encode("utf-8", "replace")
-        put(answers, good, body)
+            sentence = f"The run could not be read: {error}"
+            kind, body = Kind.PROBLEM, sentence.encode("utf-8", "replace")
+        put(answers, kind, body)
 
 
 def _next(requests: IO[bytes]) -> bytes:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from slack_sdk.webhook import WebhookClient
 
-from monitor.notices import AlertDocument
+from monitor.notices import AlertDocument, picture_name
 from monitor.sinks import UnusableError
 from monitor.sinks.courier import Later, Outcome, Refused, Taken
 from monitor.sinks.ledger import Delivery
@@ -62,16 +62,27 @@ class Slack:
     pause = 1.0
     """Slack takes about one message a second of each webhook."""
 
-    def __init__(self, address: str, link: str) -> None:
-        """``link``: where people see more; a run's name is added as ``?run=``."""
+    def __init__(self, address: str, link: str, pictures: bool = False) -> None:
+        """``link``: where people see more; a run's name is added as ``?run=``.
+
+        ``pictures``: Slack, which fetches them itself, can reach those below ``link``.
+        """
         self._client = WebhookClient(
             address, timeout=TIMEOUT_SECONDS, retry_handlers=[], logger=_SILENT
         )
         self._link = link
+        self._pictures = pictures
 
     def send(self, run: str, deliveries: Sequence[Delivery]) -> Outcome:
         """Posts it; whatever goes wrong is an outcome, without the webhook's address in it."""
-        body = message(run, [(d.firing, d.document) for d in deliveries], self._link)
+        said = [(d.firing, d.document) for d in deliveries]
+        outcome = self._post(message(run, said, self._link, self._pictures))
+        if self._pictures and isinstance(outcome, Refused):
+            # A picture that Slack could not fetch makes it refuse all of the message.
+            return self._post(message(run, said, self._link))
+        return outcome
+
+    def _post(self, body: Mapping[str, Any]) -> Outcome:
         try:
             answer = self._client.send_dict(dict(body))
         except OSError as error:  # of the network: urllib's errors, time-outs and resets are some
@@ -89,9 +100,15 @@ class Slack:
 
 
 def message(
-    run: str, transitions: Sequence[tuple[bool, AlertDocument]], link: str
+    run: str,
+    transitions: Sequence[tuple[bool, AlertDocument]],
+    link: str,
+    pictures: bool = False,
 ) -> Mapping[str, Any]:
-    """The body of a message: (firing, alert) of one run, at most 10, in the order of their news."""
+    """The body of a message: (firing, alert) of one run, at most 10, in the order of their news.
+
+    One picture at most, of the worst alert that fires.
+    """
     firing = [said for fires, said in transitions if fires]
     over = [said for fires, said in transitions if not fires]
     parts = [f"{len(firing)} firing"] * bool(firing) + [f"{len(over)} resolved"] * bool(over)
@@ -100,6 +117,7 @@ def message(
     blocks = [
         {"type": "header", "text": _plain(title, HEADER_LENGTH)},
         *(block for fires, said in transitions for block in (_firing if fires else _over)(said)),
+        *([_picture(link, run, firing)] if pictures and firing else []),
         {"type": "context", "elements": [_markup(f"<{_fitting(_page(link, run), 2000)}|More>")]},
     ]
     text = _fitting(f"{title}: {names}", TEXT_LENGTH)
@@ -125,6 +143,14 @@ def _over(said: AlertDocument) -> list[Mapping[str, Any]]:
     return [_section(_markup(f"{_OVER} *{name}* {when} (fired at step {said['fired_step']:,d})"))]
 
 
+def _picture(link: str, run: str, firing: Sequence[AlertDocument]) -> Mapping[str, Any]:
+    worst = min(firing, key=lambda said: (*_SIGNS, "info").index(said["severity"]))
+    name = picture_name(worst["alert"], worst["fired_step"])
+    where = f"{link}runs/{quote(_text(run))}/alert/{quote(name, safe='')}.png"
+    said = {"image_url": where, "alt_text": _fitting(f"The curve of {run}: {name}", 1900)}
+    return {"type": "image", **said}
+
+
 def _section(text: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"type": "section", "text": text}
 
@@ -138,7 +164,11 @@ def _plain(text: str, length: int) -> Mapping[str, Any]:
 
 
 def _page(link: str, run: str) -> str:
-    return f"{link}?run={quote(run.encode('utf-8', 'replace'), safe='')}"
+    return f"{link}?run={quote(_text(run), safe='')}"
+
+
+def _text(run: str) -> bytes:
+    return run.encode("utf-8", "replace")
 
 
 def _fitting(text: str, length: int) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from monitor.history import RunHistory, run
+from monitor.page import worker
 from monitor.page.reader import FRESH_SECONDS, Process, Reader, UnreadableError
 from monitor.page.watched import Watched
 from monitor.rules.model import Roles
@@ -42,14 +44,28 @@ def pid(process: Process) -> int:
 
 
 def test_it_answers_and_says_what_is_wrong_and_goes_on(logs: Path, process: Process) -> None:
-    found = json.loads(process.ask([logs], {"run": "r", **LOSS}))
+    whole, body = process.ask([logs], {"run": "r", **LOSS})
+    found = json.loads(body)
+    assert whole is found["whole"] is True
     assert found["curves"][0]["points"] == 200
     first = pid(process)
     with pytest.raises(UnreadableError, match="No run is called so"):
         process.ask([logs], {"run": "x", **LOSS})
-    assert json.loads(process.ask([logs], {"run": "r", "stat": "grad_norm"}))["layers"] == []
+    _, body = process.ask([logs], {"run": "r", "stat": "grad_norm"})
+    assert json.loads(body)["layers"] == []
     assert pid(process) == first
     assert os.getpriority(os.PRIO_PROCESS, first) >= 5
+
+
+def test_a_long_run_is_answered_in_part_first(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "READ_SECONDS", 0.0)
+    monkeypatch.setattr(run, "READ_BYTES", 5_000)
+    histories = worker.Histories(lambda name: RunHistory([logs], name))
+    kinds = [worker.answer(histories, {"run": "r", **LOSS}) for _ in range(20)]
+    assert [kind for kind, _ in kinds] == sorted(kind for kind, _ in kinds)
+    first, last = json.loads(kinds[0][1]), json.loads(kinds[-1][1])
+    assert (first["whole"], last["whole"]) == (False, True)
+    assert first["curves"][0]["points"] < last["curves"][0]["points"] == 200
 
 
 def test_a_process_that_was_killed_is_started_again(logs: Path, process: Process) -> None:
@@ -87,7 +103,7 @@ def test_pages_that_ask_the_same_share_one_reading(
     readings: list[float] = []
     really = Process.ask
 
-    def counted(self: Process, *given: Any) -> bytes:
+    def counted(self: Process, *given: Any) -> tuple[bool, bytes]:
         readings.append(time.monotonic())
         return really(self, *given)
 

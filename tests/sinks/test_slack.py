@@ -93,6 +93,31 @@ def test_later(mood: Mood, after: float | None) -> None:
     assert "secret" not in outcome.reason
 
 
+def test_the_picture_is_that_of_the_worst_alert_that_fires() -> None:
+    link = "https://monitor.example/"
+    news = [
+        (True, said()),
+        (True, said(alert="Dead", severity="critical", fired_step=12)),
+        (False, said(alert="Over", resolved=9)),
+    ]
+    (image,) = [b for b in message("a b/7", news, link, True)["blocks"] if b["type"] == "image"]
+    assert image["image_url"] == "https://monitor.example/runs/a%20b/7/alert/Dead-12.png"
+    assert "Dead-12" in image["alt_text"]
+    resolved = message("r", news[2:], link, True)
+    assert "image" not in [block["type"] for block in resolved["blocks"]]
+    assert "image" not in json.dumps(message("r", news, link))
+
+
+def test_a_picture_that_slack_cannot_fetch_costs_only_itself() -> None:
+    moods: list[Mood] = ["refused", "ok"]
+    with receiving(lambda: moods.pop(0)) as receiver:
+        slack = Slack(receiver.address, "https://monitor.example/", pictures=True)
+        news = [Delivery(1, "r", True, document(alert()), 0.0, 0)]
+        assert slack.send("r", news) == Taken()
+        assert receiver.asked == 2
+        assert "image" not in json.dumps(receiver.taken[0][1])
+
+
 def test_a_webhook_that_is_gone_refuses() -> None:
     assert isinstance(sent("gone")[0], Refused)
 

@@ -86,7 +86,10 @@ export function curves(column, run) {
   const legend = () => (chosen && chosen.saw_from !== null
     ? [el("span", {}, el("span", { class: "swatch saw", "aria-hidden": "true" }), `what ${chosen.alert} saw`)] : []);
 
-  /** What is new: the run's document, its alerts in the order of their firing, and the chosen one. */
+  /**
+   * What is new: the run's document, its alerts in the order of their firing, and the chosen one. False if the
+   * monitor has not read all of it yet.
+   */
   async function refresh(document, all, one) {
     alerts = all;
     chosen = one;
@@ -94,9 +97,10 @@ export function curves(column, run) {
     const key = JSON.stringify([tags, document.last_step, document.last_event]);
     if (key !== asked) {
       await load();
-      asked = key;
+      asked = found.whole === false ? "" : key;
     }
     show();
+    return asked !== "";
   }
 
   function choose(document) {
@@ -128,7 +132,7 @@ export function curves(column, run) {
     }
     try {
       found = await ask("curves", { run, tag: [...new Set(wanted)], points: POINTS });
-      message.textContent = "";
+      message.textContent = found.whole ? "" : "Still reading this run …";
     } catch (error) {
       message.textContent = error.message;
     }

@@ -38,7 +38,7 @@ export function heat(column, run, lines) {
 
   async function refresh(document) {
     section.hidden = !document.layer_stats.length;
-    if (section.hidden) return;
+    if (section.hidden) return true;
     if (select.dataset.options !== JSON.stringify(document.layer_stats)) {
       select.dataset.options = JSON.stringify(document.layer_stats);
       const before = select.value || FAVOURITE;
@@ -46,10 +46,11 @@ export function heat(column, run, lines) {
       select.value = document.layer_stats.includes(before) ? before : document.layer_stats[0];
     }
     const wants = JSON.stringify([document.last_step, document.last_event]);
-    if (wants === asked) return;
+    if (wants === asked) return true;
     await load();
-    asked = wants;
+    asked = found?.whole === false ? "" : wants;
     draw();
+    return asked !== "";
   }
 
   async function load() {

@@ -8,6 +8,8 @@ import { el } from "./dom.js";
 import { heat } from "./heat.js";
 import { HEALTH, age, count, moment, plural, title } from "./words.js";
 
+const PART_MS = 300;
+
 /** Builds the page of `run` in `main`; returns what can be asked of it. */
 export function runPage(main, run) {
   const seen = new Set();
@@ -15,6 +17,7 @@ export function runPage(main, run) {
   let found = null;
   let shownAlerts = "";
   let shownHead = "";
+  let waiting = 0;
 
   const heading = el("h1", {}, el("bdi", {}, title(run)));
   const health = el("span");
@@ -38,8 +41,13 @@ export function runPage(main, run) {
     showHead();
     showAlerts();
     const all = [...found.past.toReversed(), ...found.firing];
-    await Promise.all([lines.refresh(found, all, chosen()), layers.refresh(found)]);
+    const whole = await Promise.all([lines.refresh(found, all, chosen()), layers.refresh(found)]);
+    clearTimeout(waiting);
+    // A long run comes in parts: what is there is drawn meanwhile.
+    if (whole.includes(false)) waiting = setTimeout(() => void again(), PART_MS);
   }
+
+  const again = () => refresh().catch(failed);
 
   const chosen = () => {
     const all = [...found.firing, ...found.past];
@@ -96,6 +104,10 @@ export function runPage(main, run) {
     focus?.();
   }
 
+  function failed(error) {
+    problem.textContent = error instanceof Refused ? error.message : "The monitor does not answer.";
+  }
+
   const ages = setInterval(() => {
     for (const time of meta.querySelectorAll("time")) time.textContent = age(Number(time.dataset.at));
   }, 5000);
@@ -104,11 +116,9 @@ export function runPage(main, run) {
     refresh,
     recolour: () => (lines.recolour(), layers.recolour()),
     concerns: (change) => change.many || change.runs.includes(run),
-    close: () => (clearInterval(ages), lines.close(), layers.close()),
+    close: () => (clearInterval(ages), clearTimeout(waiting), lines.close(), layers.close()),
     title: () => title(run),
-    failed: (error) => {
-      problem.textContent = error instanceof Refused ? error.message : "The monitor does not answer.";
-    },
+    failed,
   };
 }
 

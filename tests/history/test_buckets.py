@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.page.buckets import Buckets
+from monitor.history.buckets import Buckets
 from monitor.points import Floats
 
 VALUES = st.lists(

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.page import history as module
+from monitor.history import RunHistory, UnknownRun
+from monitor.history import run as module
 from monitor.page.curves import curves, layers
-from monitor.page.history import RunHistory, UnknownRun
 from tests.events import NAN, Run, falling, write_run
 
 
@@ -19,7 +19,7 @@ def drawn(
     history: RunHistory, tag: str = "loss", points: int = 100
 ) -> list[dict[str, list[float]]]:
     """The attempts at a tag as the page is sent them."""
-    (curve,) = json.loads(curves(history, "r", [tag], points))["curves"]
+    (curve,) = json.loads(curves(history, "r", True, [tag], points))["curves"]
     attempts: list[dict[str, list[float]]] = curve["attempts"]
     return attempts
 
@@ -61,13 +61,16 @@ def test_a_restart_that_goes_back_is_another_attempt_and_one_that_goes_on_is_not
 ) -> None:
     monkeypatch.setattr(module, "RESCAN_SECONDS", 0.0)
     history = None
-    for suffix, first in ((".a", 0), (".b", 50), (".c", 20)):
-        training = Run(tmp_path / "r", suffix)
+    for number, first in enumerate((0, 50, 20)):
+        training = Run(tmp_path / "r", ".new")
         training.step = first
         now = time.time()
         for i in range(50):
             training.log(now + i, loss=float(first + i))
         training.close()
+        # By name they are in the order of their birth; these are of the same second.
+        (written,) = (tmp_path / "r").glob("*.new")
+        written.rename(tmp_path / "r" / f"events.out.tfevents.{number}.host")
         history = history or RunHistory([tmp_path], "r")
         history.refresh()
     assert history is not None
@@ -82,8 +85,8 @@ def test_an_unknown_run_and_an_unknown_tag(tmp_path: Path) -> None:
         RunHistory([tmp_path], "x")
     history = RunHistory([tmp_path], "r")
     history.refresh()
-    assert json.loads(curves(history, "r", ["nothing"], 10))["curves"] == []
-    assert json.loads(layers(history, "r", "grad_norm"))["layers"] == []
+    assert json.loads(curves(history, "r", True, ["nothing"], 10))["curves"] == []
+    assert json.loads(layers(history, "r", True, "grad_norm"))["layers"] == []
 
 
 def test_layers_stand_in_depth_order_with_the_greatest_value_of_each_cell(tmp_path: Path) -> None:
@@ -101,7 +104,7 @@ def test_layers_stand_in_depth_order_with_the_greatest_value_of_each_cell(tmp_pa
             optimizer.step()
     history = RunHistory([tmp_path], "r")
     history.refresh()
-    found = json.loads(layers(history, "r", "grad_norm"))
+    found = json.loads(layers(history, "r", True, "grad_norm"))
     assert found["layers"][0].startswith("0.")
     assert found["layers"][-1].startswith("2.")
     assert len(found["values"]) == len(found["layers"])
@@ -109,3 +112,15 @@ def test_layers_stand_in_depth_order_with_the_greatest_value_of_each_cell(tmp_pa
     flat = [value for row in found["values"] for value in row if value]
     assert found["highest"] == pytest.approx(max(flat), rel=1e-5)
     assert found["lowest_positive"] == pytest.approx(min(flat), rel=1e-5)
+
+
+def test_a_long_run_is_there_in_part_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "READ_BYTES", 10_000)
+    write_run(tmp_path / "r", {"loss": falling(5000)})
+    history = RunHistory([tmp_path], "r")
+    assert history.refresh(0.0) is False
+    first = drawn(history)[0]["steps"][-1]
+    assert 0 < first < 4999
+    while not history.refresh(0.0):
+        assert drawn(history)[0]["steps"][-1] > first
+    assert drawn(history)[0]["steps"][-1] == 4999

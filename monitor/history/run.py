@@ -1,18 +1,16 @@
-"""What a run looked like: all its series in buckets, read from its event files and kept up to date.
-
-The daemon keeps no curves, since the event files have them; this is what is read again for a page
-that is open.
-"""
+"""What a run looked like: all its series in buckets, read from its files and kept up to date."""
 
 from __future__ import annotations
 
+import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.page.buckets import Buckets, Thinned
+from monitor.history.buckets import Buckets, Thinned
 from monitor.points import LAYER_PREFIX, Batch, Points
 from monitor.ranks import Ranks
 from monitor.series import JITTER_POINTS, restarts, slice_points
@@ -59,6 +57,7 @@ class RunHistory:
         self._logdirs = tuple(logdirs)
         self._run = run
         self._attempts: dict[str, list[Attempt]] = {}
+        self._points: Counter[str] = Counter()
         self._begin(self._files())
 
     def _files(self) -> LogDirs:
@@ -73,9 +72,14 @@ class RunHistory:
         self._dirs = dirs
         self._ranks = Ranks()
         self._attempts.clear()
+        self._points.clear()
 
-    def refresh(self) -> None:
-        """Reads what is new; everything again where files have come or gone."""
+    def refresh(self, seconds: float = math.inf) -> bool:
+        """Reads what is new, for about so long; whether it was all that was there.
+
+        Everything is read again where files have come or gone.
+        """
+        begin = time.monotonic()
         if time.monotonic() - self._looked >= RESCAN_SECONDS:
             found = self._files()
             if found.sizes().keys() != self._dirs.sizes().keys():
@@ -85,13 +89,19 @@ class RunHistory:
             for batch in batches:
                 self._take(self._ranks.join(batch))
             if not self._dirs.more and self._dirs.reached(there):
-                return  # A run that is written all the time must not keep us here.
+                break  # A run that is written all the time must not keep us here.
+            if time.monotonic() - begin > seconds:
+                return False
+        return True
+
+    def tags(self) -> list[str]:
+        """All scalar series, in the order in which they appeared."""
+        return [tag for tag in self._attempts if not tag.startswith(LAYER_PREFIX)]
 
     def scalar(self, tag: str, most: int) -> tuple[int, list[Thinned]]:
-        """How many points a tag has, and its attempts in at most ``most`` buckets each."""
+        """How many points a tag has, and its last attempts in at most ``most`` buckets each."""
         attempts = self._attempts.get(tag, [])
-        count = sum(attempt.buckets.count for attempt in attempts)
-        return count, [attempt.buckets.thinned(most) for attempt in attempts]
+        return self._points[tag], [attempt.buckets.thinned(most) for attempt in attempts]
 
     def layers(self, stat: str, most: int) -> tuple[tuple[str, ...], Thinned] | None:
         """The names of all layers, and the latest attempt of the first of them; None if unknown."""
@@ -106,6 +116,7 @@ class RunHistory:
             if tag not in self._attempts and len(self._attempts) >= MOST_SCALARS:
                 continue
             points = column.points()
+            self._points[tag] += len(points.steps)
             begin = 0
             attempt = self._attempt(points)
             for cut in restarts(np.array(attempt.last_steps, np.int64), points.steps).tolist():
