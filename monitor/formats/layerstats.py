@@ -47,13 +47,15 @@ ACT_NONFINITE = "act_nonfinite"
 """1 where some element is NaN or infinite. Not written, for the greatest magnitude tells: the
 reader makes the series, see :mod:`monitor.formats.stacks`."""
 
+UPDATE_RATIO = "update_ratio"
+"""``update_norm`` over ``weight_norm``; made by the reader as well."""
+
 PARAMETER_STATS = (
     "weight_norm",
     "grad_norm",
     "grad_absmax",
     "grad_nonfinite",
     "update_norm",
-    "update_ratio",
 )
 """Columns of the table ``parameters``: one row per trainable parameter."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from monitor.formats.layerstats import ACT_NONFINITE, Frame, Table
+from monitor.formats.layerstats import ACT_NONFINITE, UPDATE_RATIO, Frame, Table
 from monitor.points import LAYER_PREFIX, Floats, Ints, Layers, Points, SeriesKey
 
 
@@ -79,8 +79,15 @@ class Stacks:
 
 
 def _derived(stats: Mapping[str, Floats]) -> dict[str, Floats]:
-    """What the frames imply; NaN where a module did not run."""
-    absmax, count = stats.get("act_absmax"), stats.get("act_count")
-    if absmax is None or count is None or ACT_NONFINITE in stats:
-        return {}
-    return {ACT_NONFINITE: np.where(np.isnan(count), np.nan, ~np.isfinite(absmax))}
+    """What the frames imply, unless they say it themselves, as those of old writers do."""
+    found = {}
+    if {"act_absmax", "act_count"} <= stats.keys():
+        # NaN where a module did not run.
+        unknown = np.isnan(stats["act_count"])
+        found[ACT_NONFINITE] = np.where(unknown, np.nan, ~np.isfinite(stats["act_absmax"]))
+    if {"update_norm", "weight_norm"} <= stats.keys():
+        # A fresh bias is all zeros: its first update has no ratio, not an infinite one.
+        update, weight = stats["update_norm"], stats["weight_norm"]
+        none = np.full_like(weight, np.nan)
+        found[UPDATE_RATIO] = np.divide(update, weight, out=none, where=weight > 0)
+    return {stat: values for stat, values in found.items() if stat not in stats}

@@ -93,9 +93,6 @@ def parameter_table(taken: Sequence[Norms], rows: Index, numbers: Numbers) -> Pa
     """``rows``: the table's row for each parameter; NaN where a statistic could not be had."""
     table = torch.full((len(rows), len(PARAMETER_STATS)), _NAN)
     found = [_fill(table, norms, numbers) for norms in taken]
-    weight, _, _, _, update, ratio = table.unbind(1)
-    # A fresh bias is all zeros: its first update has no ratio, not an infinite one.
-    torch.div(update, torch.where(weight > 0, weight, _NAN), out=ratio)
     squares = [square for square, _ in found if square is not None]
     total = math.sqrt(sum(squares)) if squares else _NAN
     if not rows.in_order:
@@ -108,7 +105,7 @@ def _fill(table: Tensor, norms: Norms, numbers: Numbers) -> tuple[float | None, 
 
     Returns the sum of its squared gradients, None without any, and whether some is not finite.
     """
-    weight, grad, absmax, nonfinite, update, _ = table.unbind(1)
+    weight, grad, absmax, nonfinite, update = table.unbind(1)
     _put(weight, norms.weights, numbers.take(len(norms.weights)))
     count = len(norms.grads)
     grad_norms, low, high = numbers.take(3 * count).view(3, count)

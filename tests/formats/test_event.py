@@ -428,6 +428,22 @@ def test_the_greatest_magnitude_tells_what_is_not_finite() -> None:
     assert flags.layers is by_tag(batch)["layer/act_count"].layers
 
 
+def test_the_norms_tell_the_update_ratio() -> None:
+    table = Table(("weight_norm", "update_norm"), ("a", "b", "c"), ("Linear",) * 3)
+    header = layerstats.encode_header(Header(1, {"modules": table}), 0, 50.0)
+    batch = decode(header, frame(1, [[4, 1], [0, 1], [math.nan, 1]]))
+    np.testing.assert_array_equal(
+        by_tag(batch)["layer/update_ratio"].values, [[0.25, math.nan, math.nan]]
+    )
+
+
+def test_what_an_old_writer_says_itself_is_not_made_again() -> None:
+    table = Table(("weight_norm", "update_norm", "update_ratio"), ("a",), ("Linear",))
+    header = layerstats.encode_header(Header(1, {"modules": table}), 0, 50.0)
+    batch = decode(header, frame(1, [[4, 1, 7]]))
+    assert by_tag(batch)["layer/update_ratio"].values.tolist() == [[7]]
+
+
 def test_a_repeated_header_keeps_the_layers_object() -> None:
     decoder = EventDecoder("run", "file")
     header = layerstats.encode_header(HEADER, 0, 50.0)

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from torch import Tensor, nn  # noqa: E402
 
 import monitor  # noqa: E402
-from monitor.formats.layerstats import MODULE_STATS, PARAMETER_STATS  # noqa: E402
+from monitor.formats.layerstats import MODULE_STATS, PARAMETER_STATS, UPDATE_RATIO  # noqa: E402
 from tests.hook.networks import Transformer, gradient_norm, inputs, mlp, set_  # noqa: E402
 from tests.hook.reading import Stream, headers  # noqa: E402
 
@@ -100,7 +100,7 @@ def test_parameters_equal_the_plain_formulas(tmp_path: Path) -> None:
             "update_norm": update,
             "update_ratio": update / weight,
         }
-        assert set(expected) == set(PARAMETER_STATS)
+        assert set(expected) == {*PARAMETER_STATS, UPDATE_RATIO}
         for stat, value in expected.items():
             assert stream.column(stat, name) == [pytest.approx(value, rel=1e-4)], (name, stat)
     assert stream.values("health/grad_norm")[0] == pytest.approx(total**0.5, rel=1e-5)

@@ -8,7 +8,12 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
-from monitor.formats.layerstats import ACT_NONFINITE, MODULE_STATS, PARAMETER_STATS
+from monitor.formats.layerstats import (
+    ACT_NONFINITE,
+    MODULE_STATS,
+    PARAMETER_STATS,
+    UPDATE_RATIO,
+)
 from monitor.own_metrics import OwnMetrics
 from monitor.points import Layers
 from monitor.sinks import prometheus
@@ -25,7 +30,7 @@ _BESIDE = (
     "Beside these there are `process_*`, those of every Prometheus client: CPU, memory, file "
     "descriptors."
 )
-_STATS = (*MODULE_STATS, ACT_NONFINITE, *PARAMETER_STATS)
+_STATS = (*MODULE_STATS, ACT_NONFINITE, *PARAMETER_STATS, UPDATE_RATIO)
 _LAYER = "training_layer_"
 _OWN = "training_monitor_"
 
