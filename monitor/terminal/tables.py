@@ -27,18 +27,24 @@ WHERE_SHOWN = 3
 def run_table(views: Sequence[RunView], now: float | None = None, rows: int = RUNS_SHOWN) -> Table:
     """One row per run, the sick ones first; at most ``rows`` of them."""
     now = time.time() if now is None else now
-    table = Table(expand=True)
-    table.add_column("run", no_wrap=True, ratio=3)
-    table.add_column("health", no_wrap=True, ratio=2, min_width=8)
-    table.add_column("loss", no_wrap=True, ratio=1, min_width=4, max_width=SPARKLINE)
-    table.add_column("step", justify="right", no_wrap=True, min_width=5)
-    table.add_column("last event", justify="right", no_wrap=True, min_width=8)
+    table = empty_table()
     ordered = sorted(views, key=by_health)
     for view in ordered[:rows]:
         table.add_row(*run_row(view, now))
     if len(ordered) > rows:
         more = Text(f"... and {len(ordered) - rows} more", style="dim")
         table.add_row(more, "", "", "", "")
+    return table
+
+
+def empty_table() -> Table:
+    """For rows of :func:`run_row`."""
+    table = Table(expand=True)
+    table.add_column("run", no_wrap=True, ratio=3)
+    table.add_column("health", no_wrap=True, ratio=2, min_width=8)
+    table.add_column("loss", no_wrap=True, ratio=1, min_width=4, max_width=SPARKLINE)
+    table.add_column("step", justify="right", no_wrap=True, min_width=5)
+    table.add_column("last event", justify="right", no_wrap=True, min_width=8)
     return table
 
 

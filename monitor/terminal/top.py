@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from monitor.terminal.tables import SPARKLINE, alert_text, by_health, run_row
+from monitor.terminal.tables import alert_text, by_health, empty_table, run_row
 from monitor.terminal.text import plain
 from monitor.views import RunView
 
@@ -101,12 +101,7 @@ def screen(
 
 
 def _runs(state: State, shown: Sequence[RunView], now: float, rows: int) -> Table:
-    table = Table(expand=True)
-    table.add_column("run", no_wrap=True, ratio=3)
-    table.add_column("health", no_wrap=True, ratio=2, min_width=8)
-    table.add_column("loss", no_wrap=True, ratio=1, min_width=4, max_width=SPARKLINE)
-    table.add_column("step", justify="right", no_wrap=True, min_width=5)
-    table.add_column("last event", justify="right", no_wrap=True, min_width=8)
+    table = empty_table()
     at, rows = min(state.selected, max(0, len(shown) - 1)), max(1, rows)
     first = max(0, min(at - rows // 2, len(shown) - rows))
     for i, view in enumerate(shown[first : first + rows], start=first):
