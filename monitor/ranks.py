@@ -1,8 +1,10 @@
-"""Pieces of sharded parameters, put together: what several ranks wrote becomes one run.
+"""What several ranks wrote becomes one run: pieces are put together, copies are compared.
 
 Under FSDP2 every rank holds a piece of each parameter and sees a part of each batch. The hook
 measures these without asking the other ranks and writes a file per rank, whose header says how
-many ranks hold the very same piece (``parameter_copies``). Here, and only here, they meet.
+many ranks hold the very same piece (``parameter_copies``). Where every rank holds everything, the
+first tells it all and the others a number by which they are compared (:mod:`monitor.replicas`).
+Here, and only here, ranks meet.
 """
 
 from __future__ import annotations
@@ -14,12 +16,15 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor import replicas
+from monitor.formats.layerstats import REPLICA_NORM, STEPS_SEEN
 from monitor.points import LAYER_PREFIX, Batch, Floats, Ints, Layers, Points, SeriesKey
 
 HELD_POINTS = 50_000_000
 """Numbers of one launch that may wait for other ranks; then the older half is let go."""
 
 GRAD_NORM = "health/grad_norm"
+_WEIGHTS = LAYER_PREFIX + "weight_norm"
 
 _ADDED_SQUARES = ("weight_norm", "grad_norm", "update_norm")
 _GREATEST = ("grad_absmax", "grad_nonfinite", "act_absmax", "act_nonfinite")
@@ -117,10 +122,12 @@ class _Launch:
     """The writer whose name the joined series bear: rank 0's."""
     waiting: dict[tuple[str, ...], dict[int, list[_Piece]]] = field(default_factory=dict)
     """By the statistics of the table."""
+    copies_of_all: replicas.Replicas | None = None
+    """There, if nothing is sharded."""
 
 
 class Ranks:
-    """Joins the files of sharded runs; what other files say passes through untouched."""
+    """Joins the files of several ranks; what other files say passes through untouched."""
 
     def __init__(self) -> None:
         self.dropped = 0
@@ -146,15 +153,17 @@ class Ranks:
     def join(self, batch: Batch) -> Batch:
         """The batch, with the layer statistics of sharded runs as one rank would have them.
 
-        They come with the batch of whichever rank was read last.
+        They, and how far copies are apart, come with the batch of whichever rank was read last.
         """
         key = batch.run, batch.writer
-        if "parameter_copies" in batch.facts:
+        if _number(batch.facts, "world_size") > 1:
             self._facts[key] = dict(batch.facts)
         facts = self._facts.get(key)
         if facts is None:
             return batch
         rank, launch = _number(facts, "rank"), self._launch(batch, facts)
+        if "parameter_copies" not in facts:
+            return _compared(batch, rank, launch)
         launch.copies = facts["parameter_copies"]
         if rank == 0:
             launch.first = batch.writer
@@ -211,6 +220,43 @@ class Ranks:
                 else:
                     kept.insert(0, piece)
             waiting[rank] = kept
+
+
+def _compared(batch: Batch, rank: int, launch: _Launch) -> Batch:
+    """The batch without what ranks tell for comparison, but with what came of it."""
+    if launch.copies_of_all is None:
+        launch.copies_of_all = replicas.Replicas(launch.ranks)
+    if rank == 0:
+        launch.first = batch.writer
+    told = [c.points() for c in batch.columns if c.key.tag in (REPLICA_NORM, STEPS_SEEN, _WEIGHTS)]
+    seen = [points for points in told if points.key.tag == STEPS_SEEN]
+    for points in told:
+        if points.key.tag == STEPS_SEEN or not seen:
+            continue
+        launch.copies_of_all.tell(rank, _told(points, seen))
+    columns = [c for c in batch.columns if c.key.tag not in (REPLICA_NORM, STEPS_SEEN)]
+    found = launch.copies_of_all.compare()
+    if found is not None:
+        (at, apart), key = found, SeriesKey(batch.run, LAYER_PREFIX + replicas.STAT)
+        layers = launch.copies_of_all.layers
+        columns.append(Points(key, launch.first, at.steps, at.walls, at.clock, apart, layers))
+    return replace(batch, columns=tuple(columns), facts=batch.facts if rank == 0 else {})
+
+
+def _told(points: Points, seen: Sequence[Points]) -> replicas.Told:
+    """Norms, as one number a step or one per weight, with how many steps were seen by then."""
+    number = dict(
+        zip(
+            np.concatenate([s.steps for s in seen]).tolist(),
+            np.concatenate([s.values for s in seen]).tolist(),
+            strict=True,
+        )
+    )
+    rows = np.array([i for i, step in enumerate(points.steps.tolist()) if step in number], np.intp)
+    steps, values = points.steps[rows], points.values[rows]
+    norms = values if points.layers is None else np.sqrt(np.nansum(values**2, axis=1))
+    count = np.array([number[step] for step in steps.tolist()], np.int64)
+    return replicas.Told(count, norms, steps, points.wall_times[rows], points.clock[rows])
 
 
 def _number(facts: Mapping[str, str], name: str) -> int:

@@ -19,14 +19,17 @@ from monitor.detectors.divergence import Divergence
 from monitor.detectors.early_decay import EarlyDecay
 from monitor.detectors.exploding_gradient import ExplodingGradient
 from monitor.detectors.expression import Expression
+from monitor.detectors.gradient_noise import GradientNoise
 from monitor.detectors.loss_scale_collapse import LossScaleCollapse
 from monitor.detectors.loss_spike import LossSpike
 from monitor.detectors.model_audit import ModelAudit
 from monitor.detectors.nonfinite import NonFinite
 from monitor.detectors.not_learning import NotLearning
+from monitor.detectors.optimizer_state_lost import OptimizerStateLost
 from monitor.detectors.oscillation import Oscillation
 from monitor.detectors.overfitting import Overfitting
 from monitor.detectors.plateau import Plateau
+from monitor.detectors.rank_divergence import RankDivergence
 from monitor.detectors.saturated_units import SaturatedUnits
 from monitor.detectors.slow_learning import SlowLearning
 from monitor.detectors.stalled import Stalled
@@ -67,6 +70,9 @@ _ALL: tuple[type, ...] = (
     UnnormalisedInput,
     UnchangedWeights,
     UpdateRatio,
+    GradientNoise,
+    OptimizerStateLost,
+    RankDivergence,
     LossScaleCollapse,
     ModelAudit,
     Threshold,

@@ -50,6 +50,12 @@ reader makes the series, see :mod:`monitor.formats.stacks`."""
 UPDATE_RATIO = "update_ratio"
 """``update_norm`` over ``weight_norm``; made by the reader as well."""
 
+REPLICA_NORM = "health/replica_norm"
+"""The norm of all weights before a step, as a rank other than the first has them."""
+
+STEPS_SEEN = "health/steps_seen"
+"""Steps of the process before this one, by which ranks are compared."""
+
 PARAMETER_STATS = (
     "weight_norm",
     "grad_norm",

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from monitor.hook.handle import Handle, Silent
 from monitor.hook.layout import unwrapped
+from monitor.hook.replica import Replica, comparable
 from monitor.hook.session import Session
 from monitor.hook.shards import sharded
 
@@ -54,9 +55,11 @@ def watch(
     ``optimizer``: its steps are counted from ``first_step``; gradients are those it gets (after
     clipping). Of several, the last one ends a step. Without one, say ``health.step(n)`` when step
     ``n`` is over, before gradients are zeroed; updates are then unknown.
-    ``rank``: default from ``torch.distributed``, else from ``RANK``. Only rank 0 writes, and
-    others get a handle that does nothing; where parameters are sharded (FSDP2), every rank writes
-    a file about its own pieces, without asking the others, and the daemon puts them together.
+    ``rank``: default from ``torch.distributed``, else from ``RANK``. Rank 0 tells everything; the
+    others (where ``torch.distributed`` is up, otherwise they are silent) write one number now and
+    then, by which the daemon sees whether their weights are still the same. Where parameters are
+    sharded (FSDP2), every rank writes a file about its own pieces, without asking the others, and
+    the daemon puts them together.
     ``activations=False``: look at parameters and gradients only.
 
     Raises TypeError or ValueError for arguments that make no sense, and nothing afterwards.
@@ -68,7 +71,17 @@ def watch(
     given = optimizer if isinstance(optimizer, Sequence) else [optimizer]
     optimizers = [found for found in map(_plain, given) if found is not None]
     if own != 0 and not sharded(unwrapped(model)):
-        return Silent()
+        if not comparable(optimizers, own):
+            return Silent()
+        return Replica(
+            model,
+            optimizers,
+            logdir=place,
+            every=every,
+            budget=budget,
+            rank=own,
+            first_step=first_step,
+        )
     return Session(
         model,
         optimizers,

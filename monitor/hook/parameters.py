@@ -150,7 +150,7 @@ class ParameterWatch:
         groups = self._weights(share)
         weights = [i for indices, _ in groups.values() for i in indices]
         norms.weights = self._known.index(("weights", share), weights)
-        norms.weight_norms = [n for _, tensors in groups.values() for n in _norms(tensors)]
+        norms.weight_norms = [n for _, tensors in groups.values() for n in two_norms(tensors)]
         self.measure_gradients(share)
         # Cloned, since the scaler changes them in place.
         for told, into in ((scale, norms.scale), (found_inf, norms.skipped)):
@@ -176,7 +176,7 @@ class ParameterWatch:
                 continue
             sizes = [sample(w, SAMPLED).numel() for w in weights]
             updates += indices
-            norms.update_norms += _norms(list(torch.split(new - old, sizes)))
+            norms.update_norms += two_norms(list(torch.split(new - old, sizes)))
             factors += [(w.numel() / size) ** 0.5 for w, size in zip(weights, sizes, strict=True)]
         norms.updates = self._known.index(("updates", share), updates)
         norms.update_factors = self._known.index(("factors", share), factors, torch.float32)
@@ -213,7 +213,7 @@ class ParameterWatch:
         found = [i for indices, _ in groups.values() for i in indices]
         norms.grads = self._known.index(("grads", share), found)
         for _, grads in groups.values():
-            norms.grad_norms += _norms(grads)
+            norms.grad_norms += two_norms(grads)
             for grad in grads:
                 # aminmax is the exact sign of non-finite values: it carries NaN along and cannot
                 # overflow, which a norm of large finite values can.
@@ -238,7 +238,8 @@ def shares(parameters: Sequence[Parameter], optimizers: Sequence[Optimizer]) -> 
     return found
 
 
-def _norms(tensors: list[Tensor]) -> list[Tensor]:
+def two_norms(tensors: list[Tensor]) -> list[Tensor]:
+    """The 2-norm of each tensor, in at least single precision."""
     double = any(tensor.dtype is torch.float64 for tensor in tensors)
     return list(torch._foreach_norm(tensors, 2, torch.float64 if double else torch.float32))
 

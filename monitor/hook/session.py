@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from monitor.formats.layerstats import STEPS_SEEN
 from monitor.hook.cadence import Cadence, Unrest
 from monitor.hook.callbacks import Callback
 from monitor.hook.clipping import TAG as BEFORE_CLIPPING
@@ -29,9 +30,10 @@ from monitor.hook.inspection import TABLE, Inspection
 from monitor.hook.layout import Layout, layout, unwrapped
 from monitor.hook.modules import Activations, ModuleWatch
 from monitor.hook.parameters import ParameterWatch
+from monitor.hook.progress import Progress
 from monitor.hook.records import Frame, Scalars
 from monitor.hook.scaling import LossScaling
-from monitor.hook.shards import sharded
+from monitor.hook.shards import sharded, world_size
 from monitor.hook.tensors import HostCopy, capturing
 from monitor.hook.writer import Writer, file_name
 
@@ -55,7 +57,8 @@ class Session:
         activations: bool,
     ) -> None:
         inner = unwrapped(model)
-        self._cadence = Cadence(every, budget, doubling=sharded(inner))
+        self._copies = world_size() > 1 and not sharded(inner)
+        self._cadence = Cadence(every, budget, doubling=world_size() > 1)
         self._unrest = Unrest()
         self._guard = Guard()
         self._model = weakref.ref(inner)
@@ -65,7 +68,7 @@ class Session:
         self._layout: Layout | None = None
         self._versions: tuple[object, ...] = (-1, -1)
         self._generation = 0
-        self._next = first_step
+        self._next, self._seen = first_step, 0
         self._last_time = math.nan
         self._unseen = 0
         self._sampling = False
@@ -78,6 +81,7 @@ class Session:
         self._inspected = 0
         self._clipping = Clipping(self._parameters.owns)
         self._scaling = LossScaling(self._number, self._on_skipped)
+        self._progress = Progress(len(optimizers))
         if not self._clipping.available:
             self._facts["grad_norm_before_clipping"] = "unavailable in this version of torch"
         self._handles = []
@@ -154,6 +158,7 @@ class Session:
     # --- the course of a step -------------------------------------------------------------
 
     def _on_step(self, share: int, optimizer: Any, _args: Any, _kwargs: Any) -> None:
+        self._guard.run("optimizer_steps", self._progress.before, share, optimizer)
         if self._sampling:
             self._guard.run("parameters", self._measure_before, share, optimizer)
 
@@ -167,6 +172,7 @@ class Session:
     def _stepped(self, share: int, optimizer: Any, args: Any, kwargs: Any) -> None:
         if optimizer is not None:
             self._scaling.stepped(optimizer)
+            self._progress.after(share)
         if self._sampling:
             closure = any(map(callable, args)) or callable(kwargs.get("closure"))
             self._guard.run("parameters", self._measure_after, share, optimizer, closure)
@@ -180,9 +186,11 @@ class Session:
         now = time.perf_counter()
         seconds, self._last_time = now - self._last_time, now
         step, self._next = self._next, self._next + 1
+        self._progress.over()
         self._cadence.spent(seconds, self._sampling)
         if self._sampling:
             self._guard.run("frame", self._finish, step, seconds)
+        self._seen += 1
         self._prepare()
 
     def _prepare(self) -> None:
@@ -245,11 +253,16 @@ class Session:
         rates, more = learning_rates(self._alive())
         numbers.update(rates)
         tensors.update(more)
+        counts, more = self._progress.scalars(ref() for ref in self._optimizers)
+        numbers.update(counts)
+        tensors.update(more)
         before = self._clipping.norm()
         if before is not None:
             tensors[BEFORE_CLIPPING] = before
         if not math.isnan(seconds):
             numbers["health/step_seconds"] = seconds
+        if self._copies:
+            numbers[STEPS_SEEN] = float(self._seen)
         if self._writer.dropped:
             numbers["health/dropped_records"] = float(self._writer.dropped)
         return numbers, tensors
@@ -284,6 +297,7 @@ class Session:
     def _step(self, step: int) -> None:
         step = operator.index(step)
         if self._optimizers:
+            self._progress.told()
             self._next = step + 1
         elif step >= self._next:
             self._next = step

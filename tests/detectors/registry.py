@@ -79,6 +79,9 @@ def bad_series() -> dict[str, Floats]:
         "unchanged_weights": np.where(np.arange(DEPTH) == 2, 0.0, 0.1) * np.ones((60, 1)),
         "update_ratio": np.where(np.arange(DEPTH) == 2, 0.4, 1e-3) * np.ones((60, 1)),
         "loss_scale_collapse": 2.0 ** np.maximum(16 - np.maximum(np.arange(n) - 300, 0), -8),
+        "gradient_noise": 10.0 * np.exp(rng.normal(size=1600)),
+        "optimizer_state_lost": np.where(np.arange(60) < 30, 500.0, -29.0) + np.arange(60),
+        "rank_divergence": np.where(np.arange(DEPTH) == 2, 0.01, 0.0) * np.ones((60, 1)),
         "unnormalised_input": 1e8 + 1e6 * noise,
     }
 
@@ -88,6 +91,7 @@ def bad_context(name: str) -> dict[str, Floats] | None:
     t = np.arange(len(bad_series()[name]))
     contexts = {
         "early_decay": {"learning_rate": np.where(t < 80, 1e-3, 1e-4)},
+        "gradient_noise": {"grad_norm": np.exp(np.random.default_rng(7).normal(size=len(t)))},
         "overfitting": {"train_loss": 2.5 * np.exp(-t / 200)},
     }
     return contexts.get(name)

@@ -161,6 +161,8 @@ def test_stays_quiet_where_nothing_is_wrong(name: str, series: str) -> None:
         return  # 70 % of the units at their bounds from the first step on
     if (name, series) == ("update_ratio", "constant"):
         return  # 70 % of each weight, at every step
+    if (name, series) == ("rank_divergence", "constant"):
+        return  # a rank that is 70 % away from the others, throughout
     if (name, series) == ("not_learning", "constant"):
         return  # a loss that never moves does not learn
     assert first_bad(run(name, odd_series()[series])) is None

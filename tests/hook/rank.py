@@ -1,6 +1,6 @@
 """One of two ranks: trains without and with the hook, and says what came of it.
 
-    python -m tests.hook.rank {ddp|fsdp} RANK DIRECTORY
+    python -m tests.hook.rank {ddp|fsdp|bare} RANK DIRECTORY
 
 Writes ``DIRECTORY/rank<RANK>.json``: whether both trainings were the same to the bit, and the
 true norms of the whole gradients, which only all ranks together can compute.
@@ -26,6 +26,8 @@ STEPS = 50
 def network(kind: str) -> nn.Module:
     torch.manual_seed(3)
     model = mlp()
+    if kind == "bare":
+        return model
     if kind == "ddp":
         return nn.parallel.DistributedDataParallel(model)
     for part in (model[0], model[3]):
