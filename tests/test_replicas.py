@@ -26,8 +26,10 @@ def told(norms: Floats, begin: int = 0) -> Told:
 
 
 def test_distances_are_from_the_median_in_parts_of_it() -> None:
-    norms = np.array([[2.0, 2.0, 2.2], [1.0, np.nan, 1.0], [np.nan, np.inf, np.nan], [0, 0, 0]])
-    expected = [[0, 0, 0.1], [0, 0, 0], [0, 0, 0], [0, 0, 0]]
+    norms = np.array(
+        [[2.0, 2.0, 2.2], [1.0, np.nan, 1.0], [np.nan, np.inf, np.nan], [0.0, 0.0, 0.0]]
+    )
+    expected = np.array([[0, 0, 0.1], [0, 0, 0], [0, 0, 0], [0, 0, 0]], np.float64)
     np.testing.assert_allclose(apart(norms), expected)
 
 

@@ -34,7 +34,7 @@ VALUED = [name for name in NAMES if not isinstance(default(name), PulseDetector)
 WINDOWED = [name for name in NAMES if isinstance(default(name), WindowDetector)]
 AT_ONCE = {
     "model_audit", "nonfinite", "vanishing_gradient", "threshold", "dead_units", "saturated_units",
-    "bad_init", "bad_init_hidden_by_norm", "unnormalised_input",
+    "bad_init", "bad_init_hidden_by_norm", "unnormalised_input", "rank_divergence",
 }  # fmt: skip
 """Detectors that can call the very first points well: each is a judgement in itself."""
 

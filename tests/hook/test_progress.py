@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,20 +20,20 @@ from monitor.rules import load  # noqa: E402
 from tests.hook.networks import inputs, mlp  # noqa: E402
 from tests.hook.reading import Stream  # noqa: E402
 
-Make = Callable[[nn.Module], Optimizer]
+Make = Callable[[nn.Module], Any]
 
 TAG = "health/optimizer_steps"
 
 
-def adam(network: nn.Module) -> Optimizer:
+def adam(network: nn.Module) -> Any:
     return torch.optim.Adam(network.parameters(), lr=0.001)
 
 
-def momentum(network: nn.Module) -> Optimizer:
+def momentum(network: nn.Module) -> Any:
     return torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
 
 
-def plain(network: nn.Module) -> Optimizer:
+def plain(network: nn.Module) -> Any:
     return torch.optim.SGD(network.parameters(), lr=0.001)
 
 
