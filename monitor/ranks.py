@@ -16,9 +16,9 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor import replicas
 from monitor.formats.layerstats import REPLICA_NORM, STEPS_SEEN
 from monitor.points import LAYER_PREFIX, Batch, Floats, Ints, Layers, Points, SeriesKey
+from monitor.replicas import STAT, Replicas, Told
 
 HELD_POINTS = 50_000_000
 """Numbers of one launch that may wait for other ranks; then the older half is let go."""
@@ -122,7 +122,7 @@ class _Launch:
     """The writer whose name the joined series bear: rank 0's."""
     waiting: dict[tuple[str, ...], dict[int, list[_Piece]]] = field(default_factory=dict)
     """By the statistics of the table."""
-    copies_of_all: replicas.Replicas | None = None
+    copies_of_all: Replicas | None = None
     """There, if nothing is sharded."""
 
 
@@ -225,7 +225,7 @@ class Ranks:
 def _compared(batch: Batch, rank: int, launch: _Launch) -> Batch:
     """The batch without what ranks tell for comparison, but with what came of it."""
     if launch.copies_of_all is None:
-        launch.copies_of_all = replicas.Replicas(launch.ranks)
+        launch.copies_of_all = Replicas(launch.ranks)
     if rank == 0:
         launch.first = batch.writer
     told = [c.points() for c in batch.columns if c.key.tag in (REPLICA_NORM, STEPS_SEEN, _WEIGHTS)]
@@ -237,13 +237,13 @@ def _compared(batch: Batch, rank: int, launch: _Launch) -> Batch:
     columns = [c for c in batch.columns if c.key.tag not in (REPLICA_NORM, STEPS_SEEN)]
     found = launch.copies_of_all.compare()
     if found is not None:
-        (at, apart), key = found, SeriesKey(batch.run, LAYER_PREFIX + replicas.STAT)
+        (at, apart), key = found, SeriesKey(batch.run, LAYER_PREFIX + STAT)
         layers = launch.copies_of_all.layers
         columns.append(Points(key, launch.first, at.steps, at.walls, at.clock, apart, layers))
     return replace(batch, columns=tuple(columns), facts=batch.facts if rank == 0 else {})
 
 
-def _told(points: Points, seen: Sequence[Points]) -> replicas.Told:
+def _told(points: Points, seen: Sequence[Points]) -> Told:
     """Norms, as one number a step or one per weight, with how many steps were seen by then."""
     number = dict(
         zip(
@@ -256,7 +256,7 @@ def _told(points: Points, seen: Sequence[Points]) -> replicas.Told:
     steps, values = points.steps[rows], points.values[rows]
     norms = values if points.layers is None else np.sqrt(np.nansum(values**2, axis=1))
     count = np.array([number[step] for step in steps.tolist()], np.int64)
-    return replicas.Told(count, norms, steps, points.wall_times[rows], points.clock[rows])
+    return Told(count, norms, steps, points.wall_times[rows], points.clock[rows])
 
 
 def _number(facts: Mapping[str, str], name: str) -> int:
