@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,6 +15,9 @@ from monitor.detectors.robust import check, median, number
 from monitor.points import Evidence, Floats, Health, Layers, Verdicts, Window
 
 _SIDES = ("high", "low")
+
+ALONE = 5.0
+"""How much more the last layer's weight must change if it is the only one."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,9 @@ class UpdateRatio:
     begins with 0.01 to 0.05, residual nets at SGD's usual 0.1 with 0.06. ``small`` 1e-6: a
     million steps would be needed. ``samples`` 6. Only the first steps tell a rate that is too
     high: later the weights have grown to fit it.
+
+    The last layer gets the greatest gradient, and often begins small: alone it counts from five
+    times ``large`` on, and not at all where it has a single output.
 
     Stays quiet: biases and the weights of norms; linear models, whose one weight begins small
     and grows to its solution; weights that begin at zero (adapters, last layers of branches);
@@ -101,7 +108,11 @@ class UpdateRatio:
     def _sick(self, views: Floats) -> NDArray[np.bool_]:
         """Per window and weight, from [K, N, samples]."""
         if self.side == "high":
-            return np.asarray((views >= self.large).all(axis=2) & np.isfinite(views).all(axis=2))
+            known = np.isfinite(views).all(axis=2)
+            sick: NDArray[np.bool_] = (views >= self.large).all(axis=2) & known
+            others = sick[:, :-1].any(axis=1)
+            sick[:, -1] &= others | (views[:, -1] >= ALONE * self.large).all(axis=1)
+            return sick
         levels = median(views)
         fastest = np.fmax.reduce(levels, axis=1)
         # Exactly zero is another fault: unchanged_weights, dead_units.
@@ -138,6 +149,7 @@ def weights(layers: Layers, no_embeddings: bool) -> NDArray[np.intp]:
         i
         for i, (kind, shape) in enumerate(zip(layers.kinds, layers.shapes, strict=False))
         if len(shape) >= 2
+        and math.prod(shape) > max(shape)  # a single output: a vector, as a bias is
         and "norm" not in kind.lower()
         and not (no_embeddings and "embedding" in kind.lower())
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,24 @@ def test_the_first_steps_throw_a_weight_away(seed: int) -> None:
     assert bad.evidence is not None
     assert bad.evidence.layers == ("embed.weight",)
     assert verdict(values, "low") is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_last_layer_alone_may_change_more(seed: int) -> None:
+    values = usual(seed)
+    values[:, -1] = 0.3
+    assert verdict(values, "high") is None
+    with_another = values.copy()
+    with_another[:, 1] = 0.15
+    bad = verdict(with_another, "high")
+    assert bad is not None
+    assert bad.evidence is not None
+    assert bad.evidence.layers == ("fc3.weight", "fc1.weight")
+    values[:, -1] = 0.6
+    assert verdict(values, "high") is not None
+    # A single output is a vector, as a bias is.
+    one = replace(LAYERS, shapes=(*LAYERS.shapes[:-1], (1, 16)))
+    assert first_bad(follow(UpdateRatio(side="high"), values, layers=one)) is None
 
 
 @pytest.mark.parametrize("seed", range(5))
