@@ -109,7 +109,7 @@ class UpdateRatio:
         """Per window and weight, from [K, N, samples]."""
         if self.side == "high":
             known = np.isfinite(views).all(axis=2)
-            sick: NDArray[np.bool_] = (views >= self.large).all(axis=2) & known
+            sick = np.asarray((views >= self.large).all(axis=2) & known)
             others = sick[:, :-1].any(axis=1)
             sick[:, -1] &= others | (views[:, -1] >= ALONE * self.large).all(axis=1)
             return sick
