@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 EXPECTED: Mapping[str, frozenset[str]] = {
-    "article_bad_init": frozenset({"NaNWithinFirstSteps"}),
+    "article_bad_init": frozenset({"NaNWithinFirstSteps", "ActivationsNonFinite"}),  # and where
     "lr_too_high": frozenset({"UpdatesTooLarge", "LossOscillating"}),  # its beginning, its course
     "deep_sigmoid": frozenset({"VanishingGradients"}),
     "plateau": frozenset({"LossPlateau"}),

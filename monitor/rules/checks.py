@@ -172,7 +172,7 @@ def _check_match(document: Document, loc: Loc, name: str, kind: type) -> None:
         if layers and scalars:
             message = f"{min(scalars)!r} and {min(layers)!r} exclude each other: {name} {looks}"
             document.error(loc, message)
-        elif not layers and not scalars:
+        elif not layers and not scalars and not kind.default_match:  # type: ignore[attr-defined]
             message = f"'match' must say which series: {name} {looks}"
             document.error(loc, message)
 

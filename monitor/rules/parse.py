@@ -75,6 +75,8 @@ def _match(match: MatchSection, detector: Detector) -> Match:
     given = {name: getattr(match, name) for name in MatchSection.model_fields}
     chosen = {name: patterns for name, patterns in given.items() if patterns}
     defaults: Mapping[str, str] = getattr(detector, "default_match", {})
+    if match.stat or match.layer or match.layer_kind:
+        defaults = {name: text for name, text in defaults.items() if name not in ("role", "tag")}
     # An expression's own series depends on what is written in it.
     defaults = {**defaults, **getattr(detector, "own_match", {})}
     for name, text in defaults.items():

@@ -44,9 +44,10 @@ def follow(
     layers: Layers | None = None,
     cuts: Sequence[int] = (),
     clock: Floats | None = None,
+    tag: str = "loss",
 ) -> list[Verdict]:
     """All verdicts on the series, bad ones with their evidence; ``cuts``: where reads end."""
-    points = points_of(values, steps, layers, clock=clock)
+    points = points_of(values, steps, layers, tag, clock)
     known = {
         role: (context or {}).get(role, np.full(len(values), np.nan)) for role in detector.context
     }
