@@ -55,7 +55,9 @@ _UNSURE = """\
 * A **plateau** and a converged run look the same: both have stopped falling. It is an `info`,
   never a warning.
 * **Gradient noise** is high in every small batch; whether a larger one would be better is a
-  question of cost. `info`.
+  question of cost. `info`. Where the norms of the gradients are alike it is not seen at all
+  (`two_examples_with_wrong_labels`): neither the angle between gradients of successive looks nor
+  the size of Adam's updates over the rate sets these runs apart from healthy ones of the zoo.
 * The **model audit** looks at the model once and says what is unusual; a network may be so on
   purpose. `info` unless it is surely wrong.
 * A loss that has **not left its start** may yet do so: nobody can tell before a considerable
