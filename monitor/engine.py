@@ -22,7 +22,7 @@ from monitor.plans import Plan, Planner
 from monitor.points import LAYER_PREFIX, Batch, Column, Floats, Layers, Points
 from monitor.ranks import Ranks
 from monitor.rules.model import RuleSet
-from monitor.series import ContextColumn, Stretch, greatest, restarts, slice_points
+from monitor.series import ContextColumn, Stretch, as_of, restarts, slice_points
 from monitor.views import RunView
 
 WRITERS_PER_SERIES = 16
@@ -127,10 +127,7 @@ class Engine:
     def _join(self, run: _Run, plan: Plan, points: Points) -> Mapping[str, Floats]:
         # A series need not be looked up in its own past: it knows itself as it is now.
         others = {
-            role: greatest(
-                [column.as_of(points.clock) for column in run.context.get(role, {}).values()],
-                len(points.steps),
-            )
+            role: as_of(run.context.get(role, {}), points.clock)
             for role in plan.context
             if role not in plan.own
         }

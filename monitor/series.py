@@ -263,6 +263,34 @@ class ContextColumn:
         at = np.searchsorted(self._clock, clock, side="left") - 1
         return np.where(at >= 0, self._values[np.maximum(at, 0)], np.nan)
 
+    def told(self, clock: Floats) -> Floats:
+        """For each time, when that value was written; minus infinity where there was none."""
+        if not len(self._clock):
+            return np.full(len(clock), -np.inf)
+        at = np.searchsorted(self._clock, clock, side="left") - 1
+        return np.where(at >= 0, self._clock[np.maximum(at, 0)], -np.inf)
+
+
+HOOK_PREFIX = "health/"
+
+
+def as_of(columns: Mapping[str, ContextColumn], clock: Floats) -> Floats:
+    """What the series of one role, by tag, say as of each time: the greatest that is known.
+
+    The hook tells the same as the script, but only at the steps that it looks at, a script perhaps
+    once an epoch: those of the two count that were told last.
+    """
+    hook = [column for tag, column in columns.items() if tag.startswith(HOOK_PREFIX)]
+    script = [column for tag, column in columns.items() if not tag.startswith(HOOK_PREFIX)]
+    n = len(clock)
+    if not (hook and script):
+        return greatest([column.as_of(clock) for column in hook or script], n)
+    later = greatest([c.told(clock) for c in hook], n) > greatest(
+        [c.told(clock) for c in script], n
+    )
+    by_hook, by_script = (greatest([c.as_of(clock) for c in some], n) for some in (hook, script))
+    return np.where(later, by_hook, by_script)
+
 
 def greatest(columns: Sequence[Floats], length: int) -> Floats:
     """Element by element the greatest known value: several optimizer groups, one rate."""

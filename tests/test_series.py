@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.bins import MAX_BINS
-from monitor.points import Curve, Floats, SeriesKey
+from monitor.points import Curve, Floats, Points, SeriesKey
 from monitor.series import (
     EVERY_POINT_UNTIL,
     ContextColumn,
     CurveBuilder,
     Ring,
     Stretch,
+    as_of,
     greatest,
     restarts,
 )
@@ -137,3 +138,27 @@ def test_context_of_several_writers_is_ordered_by_time() -> None:
 def test_several_groups_give_the_greatest_rate() -> None:
     columns = [np.array([1.0, np.nan, np.nan]), np.array([2.0, 1.0, np.nan])]
     np.testing.assert_array_equal(greatest(columns, 3), [2.0, 1.0, np.nan])
+
+
+def column(*told: tuple[float, float]) -> ContextColumn:
+    """(clock, value) each."""
+    clock, values = (np.array(some) for some in zip(*told, strict=True))
+    found = ContextColumn()
+    steps = np.arange(len(clock), dtype=np.int64)
+    found.append(Points(SeriesKey("run", "lr"), "w", steps, clock, clock, values))
+    return found
+
+
+def test_of_the_script_and_the_hook_those_count_that_were_told_last() -> None:
+    clock = np.arange(0.0, 8.0)
+    sampled = column((0.5, 1.0), (5.5, 0.1))
+    script = column((0.4, 1.0), (1.5, 0.1), (2.5, 0.01))
+    columns = {"health/lr/pg0": sampled, "train/lr": script}
+    expected = [np.nan, 1.0, 0.1, 0.01, 0.01, 0.01, 0.1, 0.1]
+    np.testing.assert_array_equal(as_of(columns, clock), expected)
+    # Of each, the greatest.
+    columns["lr-group2"] = column((2.4, 0.3))
+    np.testing.assert_array_equal(as_of(columns, clock)[2:6], [0.1, 0.3, 0.3, 0.3])
+    del columns["train/lr"], columns["lr-group2"]
+    np.testing.assert_array_equal(as_of(columns, clock), [np.nan, *[1.0] * 5, 0.1, 0.1])
+    assert np.isnan(as_of({}, clock)).all()
