@@ -16,7 +16,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.formats.layerstats import REPLICA_NORM, STEPS_SEEN
+from monitor.formats.layerstats import COMPARED_RANKS, REPLICA_NORM, STEPS_SEEN
 from monitor.points import LAYER_PREFIX, Batch, Floats, Ints, Layers, Points, SeriesKey
 from monitor.replicas import STAT, Replicas, Told
 
@@ -225,7 +225,7 @@ class Ranks:
 def _compared(batch: Batch, rank: int, launch: _Launch) -> Batch:
     """The batch without what ranks tell for comparison, but with what came of it."""
     if launch.copies_of_all is None:
-        launch.copies_of_all = Replicas(launch.ranks)
+        launch.copies_of_all = Replicas(min(launch.ranks, COMPARED_RANKS))
     if rank == 0:
         launch.first = batch.writer
     told = [c.points() for c in batch.columns if c.key.tag in (REPLICA_NORM, STEPS_SEEN, _WEIGHTS)]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor import replicas
-from monitor.formats.layerstats import REPLICA_NORM, STEPS_SEEN
+from monitor.formats.layerstats import COMPARED_RANKS, REPLICA_NORM, STEPS_SEEN
 from monitor.points import Batch, Floats, Layers, Points, SeriesKey
 from monitor.ranks import Ranks
 from monitor.replicas import Replicas, Told, apart
@@ -55,6 +55,21 @@ def test_nothing_is_said_while_a_rank_is_missing_and_what_waits_is_bounded(
     compared = found.compare()
     assert compared is not None
     assert compared[0].seen.tolist() == list(range(80, 100))
+
+
+def test_of_a_thousand_ranks_the_first_are_compared() -> None:
+    joiner, found = Ranks(), list[Points]()
+    for rank in range(COMPARED_RANKS):
+        at = np.arange(3.0)
+        steps = np.arange(3)
+        columns = [
+            Points(SeriesKey(RUN, tag), f"rank{rank}", steps, at, at, values)
+            for tag, values in ((REPLICA_NORM, np.ones(3)), (STEPS_SEEN, at))
+        ]
+        facts = {"rank": str(rank), "world_size": "1000"}
+        batch = joiner.join(Batch(RUN, f"rank{rank}", columns, facts=facts))
+        found += [p for p in batch.points if p.key.tag == "layer/" + replicas.STAT]
+    assert [points.values.shape for points in found] == [(3, COMPARED_RANKS)]
 
 
 @settings(deadline=None, max_examples=50)

@@ -56,6 +56,9 @@ REPLICA_NORM = "health/replica_norm"
 STEPS_SEEN = "health/steps_seen"
 """Steps of the process before this one, by which ranks are compared."""
 
+COMPARED_RANKS = 64
+"""So many ranks tell it at most: of a thousand, the files would cost more than they tell."""
+
 PARAMETER_STATS = (
     "weight_norm",
     "grad_norm",

@@ -14,7 +14,13 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from monitor.formats.layerstats import REPLICA_NORM, STEPS_SEEN, Header, encode_frame
+from monitor.formats.layerstats import (
+    COMPARED_RANKS,
+    REPLICA_NORM,
+    STEPS_SEEN,
+    Header,
+    encode_frame,
+)
 from monitor.hook.cadence import Cadence
 from monitor.hook.callbacks import Callback
 from monitor.hook.guard import Guard
@@ -146,5 +152,5 @@ class Replica:
 
 
 def comparable(optimizers: Sequence[Optimizer], rank: int) -> bool:
-    """Whether there are other ranks to compare this one with."""
-    return bool(optimizers) and 0 < rank < world_size()
+    """Whether this rank is one of those that are compared with the first."""
+    return bool(optimizers) and 0 < rank < min(world_size(), COMPARED_RANKS)
