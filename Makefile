@@ -8,7 +8,7 @@ BENCH_HOOK := $(VENV)/.bench-hook
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format bench bench-reader bench-latency bench-runs bench-hook \
-	bench-expression bench-scrape bench-page fuzz score zoo docs clean
+	bench-expression bench-rules bench-scrape bench-page fuzz score zoo docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +28,8 @@ format: $(INSTALLED)  ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-reader bench-latency bench-runs bench-hook bench-expression bench-scrape bench-page  ## all benchmarks
+bench: bench-reader bench-latency bench-runs bench-hook bench-expression bench-rules bench-scrape \
+	bench-page  ## all benchmarks
 
 bench-reader: $(BENCH)  ## reading, beside EventAccumulator, tbparse and rustboard
 	$(BIN)/python -m tests.bench.bench_reader
@@ -45,6 +46,9 @@ bench-hook: $(BENCH_HOOK)  ## the hook's cost in step time beside wandb.watch an
 
 bench-expression: $(INSTALLED)  ## what rules of one's own cost per point
 	$(BIN)/python -m tests.bench.bench_expression
+
+bench-rules: $(INSTALLED)  ## what all rules of the file cost per point, live
+	$(BIN)/python -m tests.bench.bench_rules
 
 bench-scrape: $(INSTALLED)  ## what /metrics costs with a thousand runs or 10,000 layers
 	$(BIN)/python -m tests.bench.bench_scrape

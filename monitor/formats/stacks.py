@@ -89,5 +89,6 @@ def _derived(stats: Mapping[str, Floats]) -> dict[str, Floats]:
         # A fresh bias is all zeros: its first update has no ratio, not an infinite one.
         update, weight = stats["update_norm"], stats["weight_norm"]
         none = np.full_like(weight, np.nan)
-        found[UPDATE_RATIO] = np.divide(update, weight, out=none, where=weight > 0)
+        with np.errstate(invalid="ignore"):  # of weights that overflowed there is no ratio either
+            found[UPDATE_RATIO] = np.divide(update, weight, out=none, where=weight > 0)
     return {stat: values for stat, values in found.items() if stat not in stats}

@@ -18,7 +18,7 @@ from torch import Tensor, nn  # noqa: E402
 from torch.utils.data import DataLoader, TensorDataset  # noqa: E402
 
 from monitor.adapters.lightning import HealthCallback  # noqa: E402
-from tests.hook.reading import Stream, health_files, payloads  # noqa: E402
+from tests.hook.reading import Stream, health_files  # noqa: E402
 
 pytestmark = [
     pytest.mark.torch,
@@ -222,8 +222,8 @@ def test_an_error_of_ours_does_not_end_training(
     assert "on_train_start failed, training goes on: ValueError: every must be" in message
 
 
-def test_other_ranks_write_nothing(tmp_path: Path) -> None:
-    """Two processes, gloo: one stream, that of rank 0, with the steps of both."""
+def test_other_ranks_tell_only_the_norm_of_their_weights(tmp_path: Path) -> None:
+    """Two processes, gloo: the stream of rank 0, and beside it what tells whether rank 1 agrees."""
     code = (
         "from pathlib import Path\n"
         "from tests.adapters.test_lightning import *\n"
@@ -242,11 +242,12 @@ def test_other_ranks_write_nothing(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
     )
     (directory,) = [path for path in tmp_path.glob("version_*") if health_files(path)]
-    assert len(payloads(directory)) > 6
-    stream = Stream(directory)
-    assert stream.facts["world_size"] == "2"
-    assert stream.steps("layer/grad_norm") == list(range(6))
-    assert stream.names("act_mean") == LAYERS
+    first, other = sorted(map(Stream, health_files(directory)), key=lambda s: s.facts["rank"])
+    assert first.facts["world_size"] == other.facts["world_size"] == "2"
+    assert first.steps("layer/grad_norm") == list(range(6))
+    assert first.names("act_mean") == LAYERS
+    assert other.facts["replica"] == "yes"
+    assert set(other.points) == {"health/replica_norm", "health/steps_seen"}
 
 
 def test_only_the_package_in_use_is_loaded() -> None:

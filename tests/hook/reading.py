@@ -20,20 +20,26 @@ def health_files(logdir: Path) -> list[Path]:
 def payloads(logdir: Path) -> list[bytes]:
     """The records of the only health file; every one of them must be whole."""
     (path,) = health_files(logdir)
+    return records(path)
+
+
+def records(path: Path) -> list[bytes]:
+    """The records of one health file; every one of them must be whole."""
     data = path.read_bytes()
     reader, good = RecordReader(), list[bytes]()
     for at in range(0, len(data), 10_000):
-        records = reader.feed(data[at : at + 10_000], final=at + 10_000 >= len(data))
-        good += [record for record in records if isinstance(record, bytes)]
-        assert not any(isinstance(record, Corruption) for record in records)
+        found = reader.feed(data[at : at + 10_000], final=at + 10_000 >= len(data))
+        good += [record for record in found if isinstance(record, bytes)]
+        assert not any(isinstance(record, Corruption) for record in found)
     return good
 
 
 class Stream:
-    """The series of a run's only health file."""
+    """The series of a run's only health file, or of the file at ``path``."""
 
-    def __init__(self, logdir: Path) -> None:
-        batch: Batch = EventDecoder(".", "w").decode(payloads(logdir))
+    def __init__(self, path: Path) -> None:
+        read = payloads(path) if path.is_dir() else records(path)
+        batch: Batch = EventDecoder(".", "w").decode(read)
         self.facts = dict(batch.facts)
         self.ended = batch.ended
         self.points: dict[str, Points] = {}
