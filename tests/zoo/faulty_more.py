@@ -7,7 +7,7 @@ from collections import deque
 
 import numpy as np
 import torch
-from sklearn.datasets import load_breast_cancer, load_wine, make_moons
+from sklearn.datasets import load_breast_cancer, load_wine
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.optim import lr_scheduler
@@ -24,7 +24,6 @@ from tests.zoo.networks import Recurrent, Transformer, conv, mlp, weights
 from tests.zoo.script import Script
 from tests.zoo.tasks import (
     cross_entropy,
-    diabetes,
     digits,
     next_letter,
     right,
@@ -49,17 +48,35 @@ def variance_below_zero(script: Script) -> None:
         a, b = next(source)
         mean, spread = model(a).chunk(2, dim=1)
         variance = spread + 1
-        return 0.5 * (variance.log() + (b - mean) ** 2 / variance).mean()
+        total: Tensor = 0.5 * (variance.log() + (b - mean) ** 2 / variance).mean()
+        return total
 
     Training(script, model, optimizer, loss, 800, Log(script, "train/nll")).run()
     first_bad(script, "train/nll")
+
+
+class _Pooled(nn.Module):
+    """Attention written by hand: the mean of the values, weighted by learnt queries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(6, 32)
+        self.mix = mlp(32, 64, 32, act=nn.GELU)
+        self.keys, self.head = nn.Linear(32, 4), mlp(128, 48, 3, act=nn.GELU)
+
+    def forward(self, letters: Tensor, hidden: Tensor) -> Tensor:
+        x = self.embed(letters)
+        x = x + self.mix(x)
+        weight = self.keys(x).masked_fill(hidden[:, :, None], float("-inf")).softmax(dim=1)
+        out: Tensor = self.head((weight.transpose(1, 2) @ x).flatten(1))
+        return out
 
 
 @faulty("nonfinite", severity="critical", beside=BROKEN)
 def everything_masked(script: Script) -> None:
     """An empty sequence among the others: all of it is masked, and the softmax is 0 / 0."""
     x, y = more.counted(script.seed)
-    model = more.Encoder()
+    model = _Pooled()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
     source = batches(32, x, y, seed=script.seed)
     at = 180 + 40 * (script.seed % 4)
@@ -85,7 +102,7 @@ def divided_by_no_spread(script: Script) -> None:
     actor = mlp(4, 24, 3, act=nn.Tanh)
     optimizer = torch.optim.Adam(actor.parameters(), 5e-3)
     for step in range(600):
-        state = tensor(rng.normal(size=(8, 4)))
+        state = tensor(rng.normal(size=(24, 4)))
         choice = torch.distributions.Categorical(logits=actor(state), validate_args=False)
         action = torch.multinomial(choice.probs.nan_to_num(1 / 3), 1)[:, 0]
         reward = (action == state[:, :3].argmax(dim=1)).float()
@@ -109,7 +126,8 @@ def warm_up_without_an_end(script: Script) -> None:
     x, y = more.waves(script.seed)
     model = more.temporal(act=nn.SiLU)
     optimizer = torch.optim.Adam(model.parameters(), 1.0)
-    schedule = lr_scheduler.LambdaLR(optimizer, lambda step: 1e-4 * (1 + step) / 2)
+    schedule = lr_scheduler.LambdaLR(optimizer, lambda step: 5e-4 * (1 + step))
+    x = x + torch.randn_like(x)
     source = batches(32, x[:860], y[:860], seed=script.seed)
     Training(script, model, optimizer, lambda _: cross_entropy(model, *next(source)), 900,
         Log(script, "train_loss", optimizer, "lr-Adam"), schedule=schedule,
@@ -125,10 +143,10 @@ def _lowest(script: Script, tag: str, width: int = 20) -> None:
     script.onset(int(steps[int(np.argmin(means)) + width - 1]), known=False)
 
 
-@faulty("divergence", or_else=RATE, beside=WILD)
+@faulty("divergence", or_else=(*RATE, "loss_spike"), beside=WILD)
 def gradient_reversed_too_strongly(script: Script) -> None:
     """Domain adaptation: the reversed gradient is ramped up until it outweighs the task."""
-    x, y, vx, vy = digits(seed=script.seed)
+    x, y, _, _ = digits(seed=script.seed)
     body = mlp(64, 64, 32)
     heads = nn.ModuleList([nn.Linear(32, 10), mlp(32, 32, 2)])
     model = nn.ModuleDict({"body": body, "heads": heads})
@@ -139,7 +157,7 @@ def gradient_reversed_too_strongly(script: Script) -> None:
         a, b = next(source)
         shifted = torch.arange(len(a)) % 2
         z = body(a + 0.4 * shifted[:, None])
-        ramp = 0.02 * max(0, step - 300)
+        ramp = 0.1 * max(0, step - 300)
         turned = (1 + ramp) * z.detach() - ramp * z
         task = F.cross_entropy(heads[0](z), b)
         domain = F.cross_entropy(heads[1](turned), shifted)
@@ -147,7 +165,7 @@ def gradient_reversed_too_strongly(script: Script) -> None:
         script.scalar("train/class_loss", float(task.detach()), step)
         return task + domain
 
-    Training(script, model, optimizer, loss, 900, Log(script, "train/loss")).run()
+    Training(script, model, optimizer, loss, 700, Log(script, "train/loss"), clip=2.0).run()
     script.onset(300)
 
 
@@ -240,7 +258,7 @@ def sensor_says_999(script: Script) -> None:
 )
 def gradients_never_cleared(script: Script) -> None:
     """zero_grad() was forgotten: each step follows the sum of all gradients so far."""
-    x, y, vx, vy = digits(seed=script.seed)
+    x, y, _, _ = digits(seed=script.seed)
     model = conv(6)
     optimizer = torch.optim.SGD(model.parameters(), 5e-3)
     source = batches(32, x, y, seed=script.seed)
@@ -248,11 +266,14 @@ def gradients_never_cleared(script: Script) -> None:
         for step in range(600):
             loss = cross_entropy(model, *next(source))
             loss.backward()
-            norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+            norm = nn.utils.get_total_norm(
+                [p.grad for p in model.parameters() if p.grad is not None]
+            )
             optimizer.step()
             script.clock.sleep(0.2)
             script.scalar("train/loss", float(loss), step)
             script.scalar("train/grad_norm", float(norm), step)
+    _lowest(script, "train/loss")
 
 
 @faulty(
@@ -265,7 +286,7 @@ def gradients_come_late(script: Script) -> None:
     """Workers that never wait: each gradient is 24 steps old, and the loss swings."""
     x, y = teacher(script.seed, noise=0.05)
     model = mlp(16, 48, 1, act=nn.Tanh)
-    optimizer = torch.optim.SGD(model.parameters(), 0.12)
+    optimizer = torch.optim.SGD(model.parameters(), 0.06)
     source = batches(128, x, y, seed=script.seed)
     late: deque[list[Tensor]] = deque()
     for step in range(900):
@@ -274,6 +295,7 @@ def gradients_come_late(script: Script) -> None:
         if len(late) > 24:
             for p, g in zip(model.parameters(), late.popleft(), strict=True):
                 p.grad = g
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
         script.clock.sleep(0.1)
         script.scalar("loss", float(loss), step)
@@ -302,12 +324,13 @@ def sorted_by_class(script: Script) -> None:
             val_acc=lambda: right(model, vx, vy)))).run()  # fmt: skip
 
 
-@faulty("oscillation", or_else=(*RATE, "not_learning"), beside=WILD, advice="learning rate")
-def rmsprop_at_one_tenth(script: Script) -> None:
-    """RMSprop at a hundred times its usual rate on a GRU: up and down without an end."""
+@faulty("oscillation", or_else=(*RATE, "not_learning"), beside=(*WILD, "slow_learning"),
+    advice="learning rate")  # fmt: skip
+def rmsprop_at_one_half(script: Script) -> None:
+    """RMSprop at 0.5 on a GRU: thrown up at once, and in the whole run never below its start."""
     words, tags = more.sentences(script.seed)
     model = more.Tagger()
-    optimizer = torch.optim.RMSprop(model.parameters(), 0.15)
+    optimizer = torch.optim.RMSprop(model.parameters(), 0.5)
     source = batches(32, words, tags, seed=script.seed)
 
     def loss(_: int) -> Tensor:
@@ -345,11 +368,11 @@ def stars_at_a_constant_rate(script: Script) -> None:
 
 
 @faulty("plateau", severity="info", hook=False)
-def bottleneck_of_one(script: Script) -> None:
-    """An autoencoder with a single number in the middle: soon it can do no better."""
+def bottleneck_of_three(script: Script) -> None:
+    """A linear autoencoder with three numbers in the middle: soon it can do no better."""
     x, _, vx, _ = digits(seed=script.seed)
-    model = nn.Sequential(mlp(64, 32, 1, act=nn.ELU), mlp(1, 32, 64, act=nn.ELU))
-    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    model = nn.Sequential(nn.Linear(64, 3), nn.Linear(3, 64))
+    optimizer = torch.optim.NAdam(model.parameters(), 0.02)
     source = batches(64, x, seed=script.seed)
 
     def error(a: Tensor) -> Tensor:
@@ -366,8 +389,8 @@ def bottleneck_of_one(script: Script) -> None:
 def triplets_collapse(script: Script) -> None:
     """Hardest triplets at a high rate: all is mapped to one point, and the loss is the margin."""
     x, y, _, _ = digits(seed=script.seed)
-    model = mlp(64, 64, 64, 16)
-    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    model = mlp(64, 64, 64, 64, 16)
+    optimizer = torch.optim.Adam(model.parameters(), 0.06)
     source = batches(64, x, y, seed=script.seed)
 
     def loss(_: int) -> Tensor:
@@ -377,7 +400,8 @@ def triplets_collapse(script: Script) -> None:
         same = b[:, None] == b[None]
         far = apart.masked_fill(~same, 0).max(dim=1).values
         near = apart.masked_fill(same, 1e9).min(dim=1).values
-        return (far - near + 0.5).clamp(min=0).mean()
+        total: Tensor = (far - near + 0.5).clamp(min=0).mean()
+        return total
 
     Training(script, model, optimizer, loss, 700, Log(script, "train/triplet_loss")).run()
     _flat(script, "train/triplet_loss")
@@ -391,8 +415,8 @@ def triplets_collapse(script: Script) -> None:
 def milestones_in_steps(script: Script) -> None:
     """Milestones meant as epochs, and a schedule that steps with every batch: 30, 60, 80."""
     x, y = more.waves(script.seed)
-    model = more.temporal()
-    optimizer = torch.optim.SGD(model.parameters(), 0.02, momentum=0.9, nesterov=True)
+    model = more.temporal(norm=True)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
     source = batches(32, x[:860], y[:860], seed=script.seed)
     Training(script, model, optimizer, lambda _: cross_entropy(model, *next(source)), 900,
         Log(script, "Loss/train", optimizer, "LR"),
@@ -422,7 +446,7 @@ def plateau_of_the_wrong_mode(script: Script) -> None:
         script.scalar("eval/loss", told, step)
         schedule.step(told)
 
-    Training(script, model, optimizer, loss, 900, Log(script, "train/loss", optimizer,
+    Training(script, model, optimizer, loss, 600, Log(script, "train/loss", optimizer,
         "train/learning_rate", every=5, mean=True), after=every(20, validate)).run()  # fmt: skip
     steps, rate = script.curve("train/learning_rate")
     script.onset(int(steps[rate < 0.05 * rate[0]][0]), known=False)
@@ -463,7 +487,7 @@ def mask_the_wrong_way_round(script: Script) -> None:
     """The padding mask is inverted: the encoder sees the padding and none of the words."""
     x, y = more.counted(script.seed)
     x = torch.cat([x + 1, torch.zeros_like(x[:, :6])], dim=1)
-    model = more.Encoder(letters=7)
+    model = more.Encoder(letters=7, depth=1)
     optimizer = torch.optim.AdamW(model.parameters(), 5e-4)
     source = batches(32, x[:1800], y[:1800], seed=script.seed)
 
@@ -471,7 +495,7 @@ def mask_the_wrong_way_round(script: Script) -> None:
         out = model.layers(model.embed(a), src_key_padding_mask=a != 0)
         return F.cross_entropy(model.head(out[:, -6:].mean(dim=1)), b)
 
-    Training(script, model, optimizer, lambda _: loss(*next(source)), 500,
+    Training(script, model, optimizer, lambda _: loss(*next(source)), 400,
         Log(script, "train/loss", optimizer, "train/learning_rate", "train/grad_norm"), clip=1.0,
         after=every(50, judged(script, model,
             eval__loss=lambda: float(loss(x[1800:], y[1800:]))))).run()  # fmt: skip
@@ -500,12 +524,12 @@ def too_long_a_memory(script: Script) -> None:
     beside=(*WILD, *STILL),
 )
 def post_norm_without_warm_up(script: Script) -> None:
-    """Six post-norm layers at a rate of 0.01 from the first step: it never gets off the ground."""
+    """Four post-norm layers at a rate of 0.05 from the first step: it never gets off the ground."""
     x, y = more.counted(script.seed, length=10)
-    model = more.Encoder(depth=6, first=False)
-    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    model = more.Encoder(depth=4, first=False)
+    optimizer = torch.optim.Adam(model.parameters(), 0.05)
     source = batches(32, x, y, seed=script.seed)
-    Training(script, model, optimizer, lambda _: cross_entropy(model, *next(source)), 300,
+    Training(script, model, optimizer, lambda _: cross_entropy(model, *next(source)), 250,
         Log(script, "train/loss", optimizer, "train/learning_rate")).run()  # fmt: skip
     _nothing(script)
 
@@ -583,7 +607,8 @@ def forty_factors_per_film(script: Script) -> None:
     source = batches(128, pairs[:3500], stars[:3500], seed=script.seed)
     Training(script, model, optimizer, lambda _: squared(model, *next(source)), 1200,
         Log(script, "loss/train"), after=every(30, judged(script, model,
-            loss__test=lambda: float(squared(model, pairs[3500:], stars[3500:]))))).run()  # fmt: skip
+            loss__test=lambda: float(squared(model, pairs[3500:], stars[3500:]))))
+    ).run()  # fmt: skip
     _least(script, "loss/test")
 
 
@@ -635,7 +660,7 @@ def few_signals(script: Script) -> None:
 # Units that say nothing
 
 
-@faulty("dead_units", or_else=("plateau",), beside=(*HARDLY, "vanishing_gradient"))
+@faulty("dead_units", beside=(*HARDLY, "vanishing_gradient"))
 def penalty_kills_the_latents(script: Script) -> None:
     """A sparse autoencoder whose penalty is far too strong: nearly all latents are off for good."""
     x = more.mixtures(script.seed)
@@ -649,7 +674,8 @@ def penalty_kills_the_latents(script: Script) -> None:
         script.scalar("sae/l0", float((latent > 0).float().sum(dim=1).mean()), step)
         error = (out - a).square().sum(dim=1).mean()
         script.scalar("sae/mse", float(error.detach()), step)
-        return error + 12 * latent.abs().sum(dim=1).mean()
+        total: Tensor = error + 40 * latent.abs().sum(dim=1).mean()
+        return total
 
     Training(script, model, optimizer, loss, 800, Log(script, "sae/loss")).run()
     steps, active = script.curve("sae/l0")
@@ -662,11 +688,11 @@ def penalty_kills_the_latents(script: Script) -> None:
     beside=(*HARDLY, "vanishing_gradient", "exploding_gradient", "loss_spike"),
 )
 def killed_at_the_first_steps(script: Script) -> None:
-    """Momentum at a high rate without warm-up: within ten steps most ReLUs are off, for good."""
+    """A warm-up upside down, from 0.5 to 0.0005: the first thirty steps switch most ReLUs off."""
     x, y = more.waves(script.seed)
     model = more.temporal(act=nn.ReLU, layers=4)
-    optimizer = torch.optim.SGD(model.parameters(), 1.0, momentum=0.95)
-    schedule = lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 if step < 15 else 0.01)
+    optimizer = torch.optim.Adam(model.parameters(), 0.5)
+    schedule = lr_scheduler.LambdaLR(optimizer, lambda step: 10 ** -min(3.0, step / 10))
     source = batches(32, x, y, seed=script.seed)
     Training(script, model, optimizer, lambda _: cross_entropy(model, *next(source)), 500,
         Log(script, "Loss/train", optimizer, "LR"), schedule=schedule).run()  # fmt: skip
@@ -690,9 +716,9 @@ def tanh_on_raw_counts(script: Script) -> None:
     beside=(*HARDLY, "oscillation", "divergence", "update_ratio"),
 )
 def actions_at_their_limits(script: Script) -> None:
-    """An actor that ends in tanh is driven to the limits by a rate far too high, and stays there."""
+    """An actor that ends in tanh is driven to its limits by a rate far too high, and stays."""
     actor = nn.Sequential(mlp(3, 32, 32, 2, act=nn.Tanh), nn.Tanh())
-    optimizer = torch.optim.SGD(actor.parameters(), 30.0)
+    optimizer = torch.optim.Adam(actor.parameters(), 0.3)
     rng = script.generator()
 
     def loss(step: int) -> Tensor:
@@ -809,6 +835,9 @@ def all_weights_alike(script: Script) -> None:
     """Every weight begins at 0.05: the units of a layer do the same and always will."""
     x, y, _, _ = digits(seed=script.seed)
     model = weights(mlp(64, 64, 64, 10, act=nn.ELU), lambda w: nn.init.constant_(w, 0.05))
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     source = batches(64, x, y, seed=script.seed)
     Training(script, model, optimizer, lambda _: cross_entropy(model, *next(source)), 600,
@@ -927,7 +956,8 @@ def straight_through_forgotten(script: Script) -> None:
     def loss(_: int) -> Tensor:
         (a,) = next(source)
         out, to_code, _ = model(a)
-        return F.mse_loss(out, a) + to_code
+        total: Tensor = F.mse_loss(out, a) + to_code
+        return total
 
     Training(script, model, optimizer, loss, 600, Log(script, "train/loss")).run()
 
@@ -955,11 +985,11 @@ def router_has_a_favourite(script: Script) -> None:
 @faulty("update_ratio", or_else=("slow_learning", "not_learning", "unchanged_weights"),
     severity="info", beside=("plateau", "vanishing_gradient"))  # fmt: skip
 def rates_decayed_by_layer(script: Script) -> None:
-    """Layer-wise decay of the rate by a tenth per layer, over seven: the first do not move."""
+    """Layer-wise decay of the rate by a hundredth per layer, over four: the first do not move."""
     x, y, vx, vy = digits(seed=script.seed)
-    model = mlp(64, 48, 48, 48, 48, 48, 48, 10, act=nn.GELU)
+    model = mlp(64, 48, 48, 48, 10, act=nn.GELU)
     layers = [m for m in model.modules() if isinstance(m, nn.Linear)]
-    groups = [{"params": layer.parameters(), "lr": 1e-3 * 0.1 ** (len(layers) - 1 - i)}
+    groups = [{"params": layer.parameters(), "lr": 1e-3 * 0.01 ** (len(layers) - 1 - i)}
         for i, layer in enumerate(layers)]  # fmt: skip
     optimizer = torch.optim.AdamW(groups)
     source = batches(64, x, y, seed=script.seed)
@@ -981,8 +1011,8 @@ def epsilon_of_one(script: Script) -> None:
 
 
 @faulty("update_ratio", or_else=("not_learning", "plateau", "vanishing_gradient", "dead_units"),
-    severity="info", beside=("slow_learning", "oscillation", "saturated_units", "unchanged_weights"),
-    )  # fmt: skip
+    severity="info", beside=("slow_learning", "oscillation", "saturated_units",
+    "unchanged_weights"))  # fmt: skip
 def weight_decay_of_fifty(script: Script) -> None:
     """AdamW with a weight decay of 50 at a rate of 0.003: the weights die away, ln 10 is left."""
     x, y, _, _ = digits(seed=script.seed)
@@ -999,12 +1029,12 @@ AFTER = ("loss_spike", "divergence", "exploding_gradient", "oscillation", "updat
 
 @faulty("optimizer_state_lost", beside=AFTER, advice="state")
 def optimizer_made_anew_each_epoch(script: Script) -> None:
-    """The optimizer is made inside the loop over epochs: Adam forgets all, ten times."""
+    """The optimizer is made inside the loop over epochs: Adam forgets all, seven times."""
     x, y = teacher(script.seed, noise=0.02)
     model = mlp(16, 64, 64, 1, act=nn.GELU)
-    source = batches(32, x, y, seed=script.seed)
+    source = batches(256, x, y, seed=script.seed)
     for epoch in range(8):
-        optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+        optimizer = torch.optim.Adam(model.parameters(), 8e-3)
         Training(script, model, optimizer, lambda _: squared(model, *next(source)),
             150 * (epoch + 1), Log(script, "train/loss", optimizer, "train/lr"),
             first_step=150 * epoch).run()  # fmt: skip
@@ -1023,7 +1053,7 @@ def nadam_resumed_without_its_state(script: Script) -> None:
         return more.tagging(model(a), b)
 
     for first, last in ((0, 300), (300, 600)):
-        optimizer = torch.optim.NAdam(model.parameters(), 5e-3)
+        optimizer = torch.optim.NAdam(model.parameters(), 0.02)
         Training(script, model, optimizer, loss, last, Log(script, "train/loss", optimizer,
             "train/learning_rate"), first_step=first).run()  # fmt: skip
         script.restart()

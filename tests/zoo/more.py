@@ -119,7 +119,9 @@ def every(steps: int, act: Callable[[int], None]) -> Callable[[int], None]:
     return now_and_then
 
 
-def judged(script: Script, model: nn.Module, **values: Callable[[], float]) -> Callable[[int], None]:
+def judged(
+    script: Script, model: nn.Module, **values: Callable[[], float]
+) -> Callable[[int], None]:
     """Logs each value, found in evaluation mode; in names a double underscore is a slash."""
 
     def validate(step: int) -> None:
@@ -279,7 +281,12 @@ class Encoder(nn.Module):
     """A transformer's encoder that classifies letters [N, T]."""
 
     def __init__(
-        self, letters: int = 6, width: int = 32, depth: int = 2, outputs: int = 3, first: bool = True
+        self,
+        letters: int = 6,
+        width: int = 32,
+        depth: int = 2,
+        outputs: int = 3,
+        first: bool = True,
     ) -> None:
         super().__init__()
         self.embed = nn.Embedding(letters, width)
@@ -401,7 +408,9 @@ class Factors(nn.Module):
 class Graph(nn.Module):
     """Two rounds of messages over a dense adjacency."""
 
-    def __init__(self, adjacency: Tensor, inputs: int = 16, width: int = 24, outputs: int = 4) -> None:
+    def __init__(
+        self, adjacency: Tensor, inputs: int = 16, width: int = 24, outputs: int = 4
+    ) -> None:
         super().__init__()
         self.register_buffer("adjacency", adjacency)
         self.first, self.second = nn.Linear(inputs, width), nn.Linear(width, outputs)
