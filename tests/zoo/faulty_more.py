@@ -169,7 +169,7 @@ def gradient_reversed_too_strongly(script: Script) -> None:
     script.onset(300)
 
 
-@faulty("divergence", or_else=RATE, beside=WILD)
+@faulty("divergence", or_else=RATE, beside=WILD, hook=False)
 def values_that_feed_on_themselves(script: Script) -> None:
     """Q-learning without discount or end: each value is a bit above the next, for ever."""
     rng = script.generator()
@@ -202,6 +202,7 @@ def values_that_feed_on_themselves(script: Script) -> None:
     or_else=("divergence",),
     beside=("exploding_gradient", "update_ratio"),
     severity="info",
+    hook=False,
 )
 def corrupt_shards(script: Script) -> None:
     """A language model meets a few batches of a shard that holds one letter over and over."""
@@ -302,9 +303,7 @@ def gradients_come_late(script: Script) -> None:
 
 
 @faulty(
-    "oscillation",
-    or_else=("loss_spike", "divergence"),
-    beside=(*WILD, "slow_learning"),
+    "oscillation", or_else=("loss_spike", "divergence"), beside=(*WILD, "slow_learning"), hook=False
 )
 def sorted_by_class(script: Script) -> None:
     """Nobody shuffles and the files lie class by class: a saw with a tooth for each class."""
@@ -457,6 +456,7 @@ def plateau_of_the_wrong_mode(script: Script) -> None:
     or_else=("slow_learning",),
     beside=("plateau", "update_ratio", "unchanged_weights"),
     advice="decay",
+    hook=False,
 )
 def polynomial_over_epochs(script: Script) -> None:
     """A polynomial decay over 40 epochs that is stepped per batch: zero from step 40 on."""
@@ -598,7 +598,7 @@ def _least(script: Script, tag: str) -> None:
     script.onset(int(steps[int(np.argmin(loss))]), known=False)
 
 
-@faulty("overfitting", beside=("plateau",))
+@faulty("overfitting", beside=("plateau",), hook=False)
 def forty_factors_per_film(script: Script) -> None:
     """Matrix factorisation of rank 40 without decay: the test error falls and then climbs."""
     pairs, stars = more.ratings(script.seed, count=5000, noise=0.8)
@@ -624,22 +624,17 @@ def few_documents(script: Script) -> None:
     def error(a: Tensor, b: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(model(a), b)
 
+    told: list[float] = []
+
     def validate(step: int) -> None:
         with torch.no_grad():
-            told = float(error(bags[600:], labels[600:]))
-        script.scalar("epoch_loss", told, step // 10, "validation")
+            told.append(float(error(bags[600:], labels[600:])))
+        script.scalar("epoch_loss", told[-1], step // 10, "validation")
 
-    # One curve a directory: the training's is written by its own.
-    seen: list[float] = []
-
-    def log(step: int, value: float, _: float) -> None:
-        seen.append(value)
-        if step % 10 == 9:
-            script.scalar("epoch_train_loss", float(np.mean(seen[-10:])), step // 10, "train")
-
-    Training(script, model, optimizer, lambda _: error(*next(source)), 600, log,
+    Training(script, model, optimizer, lambda _: error(*next(source)), 600,
+        Log(script, "epoch_loss", every=10, mean=True, counted=True, place="train"),
         after=every(10, validate)).run()  # fmt: skip
-    _least(script, "epoch_loss")
+    script.onset(int(np.argmin(told)), known=False)
 
 
 @faulty("overfitting", beside=("plateau", "gradient_noise"))
@@ -1042,8 +1037,8 @@ def optimizer_made_anew_each_epoch(script: Script) -> None:
 
 
 @faulty("optimizer_state_lost", beside=AFTER, advice="state")
-def nadam_resumed_without_its_state(script: Script) -> None:
-    """A tagger resumed in a new process from its weights alone."""
+def rmsprop_resumed_without_its_state(script: Script) -> None:
+    """A tagger resumed from its weights alone: RMSprop's first step is ten times too long."""
     words, tags = more.sentences(script.seed)
     model = more.Tagger()
     source = batches(32, words, tags, seed=script.seed)
@@ -1053,7 +1048,7 @@ def nadam_resumed_without_its_state(script: Script) -> None:
         return more.tagging(model(a), b)
 
     for first, last in ((0, 300), (300, 600)):
-        optimizer = torch.optim.NAdam(model.parameters(), 0.02)
+        optimizer = torch.optim.RMSprop(model.parameters(), 3e-3)
         Training(script, model, optimizer, loss, last, Log(script, "train/loss", optimizer,
             "train/learning_rate"), first_step=first).run()  # fmt: skip
         script.restart()

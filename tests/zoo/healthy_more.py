@@ -46,7 +46,7 @@ def gru_tagger_by_epochs(script: Script) -> None:
             told = float(more.tagging(model(words[1600:]), tags[1600:]))
         script.scalar("epoch_loss", told, step // 50, "validation")
 
-    log = Log(script, "train/epoch_loss", every=50, mean=True, counted=True)
+    log = Log(script, "epoch_loss", every=50, mean=True, counted=True, place="train")
     Training(script, model, optimizer, loss, 900, log, after=every(50, validate)).run()
 
 
@@ -78,7 +78,7 @@ def unet_segmentation(script: Script) -> None:
 
 @healthy(hook=False, beside=("plateau",))
 def diffusion_denoiser(script: Script) -> None:
-    """A small diffusion model: its loss hovers at a floor while the samples go on improving."""
+    """A small diffusion model: its loss falls at once and then is at a floor of noise, as ever."""
     x = tensor(make_moons(4096, noise=0.05, random_state=script.seed)[0])
     model = mlp(4, 64, 64, 2, act=nn.SiLU)
     average = swa_utils.AveragedModel(model, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(0.995))

@@ -34,6 +34,8 @@ class Log:
     """The axis counts points (epochs), not steps."""
     smooth: float = 0.0
     """A running mean with this memory, as fastai's."""
+    place: str = ""
+    """A directory below the run's."""
     _sum: float = 0.0
     _count: int = 0
     _running: float = 0.0
@@ -52,7 +54,7 @@ class Log:
         elif self.smooth:
             told = self._running / self._weight
         at = step // self.every if self.counted else step
-        self.script.scalar(self.loss, told, at)
+        self.script.scalar(self.loss, told, at, self.place)
         if self.lr and self.optimizer is not None:
             self.script.scalar(self.lr, float(self.optimizer.param_groups[0]["lr"]), at)
         if self.norm:
