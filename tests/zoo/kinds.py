@@ -21,6 +21,7 @@ FILES = (
     "healthy_losses",
     "healthy_loops",
     "healthy_networks",
+    "healthy_more",
     "faulty_numbers",
     "faulty_loss",
     "faulty_progress",
@@ -28,6 +29,7 @@ FILES = (
     "faulty_updates",
     "faulty_clock",
     "faulty_ranks",
+    "faulty_more",
     "case_study",
 )
 
