@@ -23,6 +23,7 @@ class Divergence:
     * at least ``share`` of all that had been gained since the start,
     * at least ``noise`` times the noise from point to point, and 1.3 times that of the usual
       change from one level to the next, so that neither noise nor wandering counts,
+    * for up to 32 points, at most twice as long, where it is still better than at the start;
     * at least half of the highest rise since: it is not coming back;
 
     or where it is beyond its first value by ``factor`` times that value and by 3 ``factor`` times
@@ -38,6 +39,7 @@ class Divergence:
 
     Stays quiet: spikes however high; warm-up bumps and restarts; discriminators that lose what
     they gained within their noise; value losses that grow with the returns; a huge first step.
+    Cannot tell: a task that is suddenly made many times harder (a curriculum of long horizons).
     Misses: a rise within six times the noise, such as that of a very noisy loss.
 
     Source: our reasoning. The defaults were chosen on synthetic curves and real trainings and are
@@ -105,6 +107,10 @@ class Divergence:
         swing = 1.05 * middle(np.abs(np.diff(levels)))
         risen = rise > self.noise * max(noise, 1.3 * swing) and rise >= self.share * improvement
         if not risen or now - best < 0.5 * (top - best):
+            return OK
+        # Still better than it was at first, and young: it can wait for being sure.
+        longer = max(hold, min(2 * hold, bins.bins(32)))
+        if now < start and at_quantile(mean[-longer:], 0.2) - best < self.share * improvement:
             return OK
         gained = (earlier < best + 0.5 * improvement).sum() * bins.per_bin
         if improvement > max(5 * noise, 3 * swing) and gained >= 8:

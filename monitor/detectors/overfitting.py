@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from monitor.detectors.robust import SIGMA, bins_of, check, middle, number
+from monitor.detectors.robust import SIGMA, bins_of, check, middle, number, tau
 from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
 
 
@@ -22,7 +22,9 @@ class Overfitting:
 
     * the rise is ``noise`` times the noise of one bin, which is taken from second differences,
       in which a trend does not count;
-    * the rise is ``share`` of what validation had gained, or of what training has, if less;
+    * the rise is ``share`` of what validation had gained, which counts as at least a tenth of
+      the best. Beside a huge first loss hardly any rise would do: then ``share`` of twice the best
+      is enough if it is three times as clear of the noise and in order by 0.8;
     * ``order`` is reached by Kendall's tau, the share of pairs that rise less that of pairs that
       fall: a shift up, or noise after a lucky minimum, has little of it;
     * the training loss, where it is known, has not risen since: the median of the last third
@@ -86,9 +88,11 @@ class Overfitting:
         gained = float(mean[0]) - best
         train = _column(curve)
         fell = float(train[:3].max()) - middle(train[-3:]) if len(train) >= 3 else gained
-        if rise <= self.noise * noise or rise < self.share * max(min(gained, fell), 0.0):
+        order, worth = tau(since), self.share * max(gained, 0.1 * abs(best))
+        if rise <= self.noise * noise or order < self.order:
             return OK
-        if rise < self.share * gained or _tau(since) < self.order:
+        clear = rise > 3 * self.noise * noise and order >= max(self.order, 0.8)
+        if rise < (min(worth, self.share * 2 * abs(best)) if clear else worth):
             return OK
         if len(train) >= 3 and _rose(train, at, max(fell, 0.0)):
             return OK
@@ -107,14 +111,6 @@ class Overfitting:
 def _column(curve: Curve) -> Floats:
     train = curve.context.get("train_loss", np.empty(0))
     return train if bool(np.isfinite(train).all()) else train[np.isfinite(train)]
-
-
-def _tau(values: Floats) -> float:
-    """Kendall's tau against the order in time; of at most 64 of them, evenly picked."""
-    chosen = values[:: -(-len(values) // 64)]
-    later = np.sign(chosen[None, :] - chosen[:, None])
-    n = len(chosen)
-    return float(np.triu(later, 1).sum()) / (n * (n - 1) / 2)
 
 
 def _rose(train: Floats, at: int, fell: float) -> bool:

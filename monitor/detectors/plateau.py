@@ -22,13 +22,14 @@ class Plateau:
     than chance (two standard errors), where that difference and two standard errors more are below
     ``hidden`` of the noise from point to point or ``drift`` of the improvement since the start (of
     three times the loss, if that is less), and where the middle third hangs neither below nor
-    above them. What is left must be white noise of at least ``noise`` of that improvement: a loss
-    that bounces along the bottom of its ditch is what a lower learning rate helps.
+    above them. What is left must be white noise of at least ``noise`` of that improvement, or
+    nothing: a loss that bounces along the bottom of its ditch is what a lower learning rate helps,
+    and one that does not move at all has no gradient.
 
     Defaults: ``flat`` 0.5: half of the run was for nothing. ``hidden`` 0.35: a third of
     what one batch differs from the next is seen by nobody, whatever was gained before; to be sure
     of it takes some 700 points, whatever the noise. ``drift`` 0.01 sees losses with little noise
-    sooner. ``noise`` 0.02: losses at a floor showed 0.04 to 0.3, the plateau at ln 10 and
+    sooner. ``noise`` 0.01: losses at a floor showed 0.016 to 0.3, the plateau at ln 10 and most
     autoencoders, which creep on, less. ``decayed`` 0.5: a cosine is there at half time.
     ``points`` 20, for losses logged once per epoch.
 
@@ -57,7 +58,7 @@ class Plateau:
         metadata={"unit": "ratio", "doc": "change, over the noise, that is still flat"},
     )
     noise: float = field(
-        default=0.02,
+        default=0.01,
         metadata={"unit": "ratio", "doc": "least noise, over the whole improvement"},
     )
     decayed: float = field(
@@ -93,7 +94,9 @@ class Plateau:
         start = float(bins.head[:3].max())
         gain = start - now
         noise = bins.noise(slice(begin, n))
-        if gain < 3 * noise or gain <= 0 or noise < self.noise * gain:
+        if gain < 3 * noise or gain <= 0:
+            return OK
+        if noise < self.noise * gain and float(np.ptp(tail)) > 0:
             return OK
         # The greatest of the first may be an extreme of skewed noise.
         if middle(bins.head) - now < 2 * noise:

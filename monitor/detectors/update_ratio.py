@@ -40,8 +40,9 @@ class UpdateRatio:
     The last layer gets the greatest gradient, and often begins small: alone it counts from five
     times ``large`` on, and not at all where it has a single output.
 
-    Stays quiet: biases and the weights of norms; linear models, whose one weight begins small
-    and grows to its solution; weights that begin at zero (adapters, last layers of branches);
+    Stays quiet: biases and the weights of norms; linear models and those made of embeddings only,
+    whose weights begin small and grow to the solution; weights that begin at zero (adapters,
+    last layers of branches);
     warm-up, since the first steps are small; decay at the end, which is the same for all;
     embeddings are not called too slow, of which a batch moves some rows only. Several
     optimizers: updates are not known.
@@ -92,7 +93,9 @@ class UpdateRatio:
         if layers is None or n < need or not window.new:
             return Verdicts(health)
         ratios = window.values[:, weights(layers, self.side == "low")]
-        if ratios.shape[1] < 2:  # one weight alone: a linear model, which grows to its solution
+        # One weight alone, or nothing but embeddings: a linear or bilinear model, whose weights
+        # begin as small noise that means nothing and grow to the solution.
+        if ratios.shape[1] < 2 or not len(weights(layers, True)):
             return Verdicts(health)
         views: Floats = np.lib.stride_tricks.sliding_window_view(ratios, need, axis=0)
         first = max(0, n - window.new - need + 1)

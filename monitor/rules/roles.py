@@ -42,6 +42,8 @@ _PART = re.compile(
     r"|g|d|gen|generator|disc|discriminator|adv|adversarial|gan|cycle|identity|perceptual|style"
     r"|content|penalty|gp|aux|auxiliary|router|balance|balancing|z|distill|distillation"
 )
+_LOSS = re.compile(r"(?:loss|losses|nll|xent)\d*")
+"""A negative log-likelihood, or cross-entropy, is always a loss, whatever else its name says."""
 _ABOUT_A_LOSS = re.compile(
     r"scale|scaler|scaling|weight|weights|coef|coeff|coefficient|factor|ratio|std|stddev|var"
     r"|variance|lambda|temperature|patience|count|norm|grad|gradient|gradients|clip|clipfrac"
@@ -104,7 +106,7 @@ def _is_held_out(run: str, words: list[str]) -> bool:
 
 
 def _is_loss(tag: str, words: list[str]) -> bool:
-    at = [i for i, word in enumerate(words) if word.rstrip("0123456789") in ("loss", "losses")]
+    at = [i for i, word in enumerate(words) if _LOSS.fullmatch(word)]
     if not at or any(map(_NEVER_A_LOSS.fullmatch, words)):
         return False
     if any(pair in _OTHER_LOSSES for pair in pairwise(words)):
@@ -113,7 +115,8 @@ def _is_loss(tag: str, words: list[str]) -> bool:
         return False
     # Loss/accuracy: "Loss" is then only the name of a chart.
     last = _WORD.findall(tag.rpartition("/")[2].lower())
-    return "loss" in "".join(last) or not _is_accuracy(tag, last)
+    named = "loss" in "".join(last) or any(map(_LOSS.fullmatch, last))
+    return named or not _is_accuracy(tag, last)
 
 
 def _is_part(words: list[str]) -> bool:

@@ -60,3 +60,16 @@ def test_it_stays_bad_for_as_long_as_the_loss_stays_up() -> None:
     verdicts = follow(Divergence(), np.concatenate((risen(), risen()[-1] + 0 * risen(5000))))
     seen = [v.health for v in verdicts if v.at >= 700]
     assert set(seen) == {2}
+
+
+def test_a_young_run_that_is_better_than_at_the_start_gets_longer() -> None:
+    values = (
+        0.5 + 0.5 * np.exp(-np.arange(400) / 15) + 0.01 * np.random.default_rng(0).normal(size=400)
+    )
+    bump = values.copy()
+    bump[45:52] += 0.35
+    assert judged(bump) is None
+    bump[45:] = bump[45]
+    bad = judged(bump)
+    assert bad is not None
+    assert 52 < bad.at < 100

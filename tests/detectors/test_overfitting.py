@@ -48,3 +48,19 @@ def test_divergence_is_not_overfitting() -> None:
     t = np.arange(30) / 30
     train = 0.5 + np.exp(-t / 0.1) + 4 * np.maximum(t - 0.3, 0)
     assert judged(train + 0.2, train) is None
+
+
+def test_a_huge_first_loss_is_no_measure() -> None:
+    """Scores that begin at zero: 12 falls to 1.75, and climbs to 2.2 in perfect order."""
+    t = np.arange(40) / 40
+    val = 1.75 + 10 * np.exp(-t / 0.03) + 0.6 * np.maximum(t - 0.2, 0)
+    train = 14 * np.exp(-t / 0.06)
+    assert judged(val, train) is not None
+    noisy = val + 0.06 * np.random.default_rng(0).normal(size=40)
+    assert judged(noisy, train) is None, "neither clear nor in order"
+
+
+def test_a_rise_of_a_thousandth_is_not_worth_a_word() -> None:
+    """A net that hardly learns: validation has gained nothing that could be lost."""
+    t = np.arange(40) / 40
+    assert judged(2.304 + 0.002 * t, 2.31 - 0.01 * t) is None

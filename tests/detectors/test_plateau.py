@@ -53,3 +53,14 @@ def test_the_rate_was_lowered_already(seed: int) -> None:
 )
 def test_look_alikes(values: Floats) -> None:
     assert judged(values) is None
+
+
+def test_a_loss_that_does_not_move_at_all_stands_still_without_noise() -> None:
+    """As a triplet loss does at its margin, once all embeddings are the same."""
+    collapsed = 0.5 + np.maximum(0.6 * np.exp(-T / 0.03) + 0.02 * NOISE, 0) * (T < 0.1)
+    bad = judged(collapsed)
+    assert bad is not None
+    assert bad.evidence is not None
+    assert bad.evidence.value == 0.5
+    learnt = collapsed - 0.5
+    assert judged(learnt) is None, "nothing is left to learn"

@@ -43,6 +43,17 @@ def test_the_first_steps_throw_a_weight_away(seed: int) -> None:
     assert verdict(values, "low") is None
 
 
+def test_a_model_of_embeddings_only_grows_to_its_solution() -> None:
+    """Matrix factorisation: what it begins with is small noise that means nothing."""
+    factors = Layers(
+        ("user.weight", "item.weight"), ("Embedding",) * 2, ((90, 8), (40, 8)), ("",) * 2
+    )
+    values = np.full((T, 2), 0.4)
+    assert first_bad(follow(UpdateRatio(side="high"), values, layers=factors)) is None
+    one_dense = replace(factors, kinds=("Embedding", "Linear"))
+    assert first_bad(follow(UpdateRatio(side="high"), values, layers=one_dense)) is not None
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_last_layer_alone_may_change_more(seed: int) -> None:
     values = usual(seed)

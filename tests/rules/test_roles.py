@@ -17,6 +17,7 @@ TAGS = {
         "epoch_loss", "OptimizeLoss/loss", "total_loss", "Loss/total_loss", "losses/train",
         "trainLoss", "loss_step", "train_loss_epoch", "loss/0", "train%2Floss", "batch_loss",
         "cross_entropy_loss", "CrossEntropyLoss", "Loss/cross entropy", "smoothed loss", "lm loss",
+        "train/nll", "nll", "xent",
         "normalized_loss",
     ],
     "train_loss_part": [
