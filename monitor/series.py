@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.bins import Bins
 from monitor.points import Curve, Floats, Ints, Points, SeriesKey, Window
+from monitor.recent import Recent
 
 EVERY_POINT_UNTIL = 32
 EVERY_OTHER_UNTIL = 64
@@ -93,42 +95,46 @@ class Ring:
     """The last points of one attempt, and how many there were before them."""
 
     def __init__(self, keep: int) -> None:
-        self._keep = max(keep, JITTER_POINTS)
-        self._held: Stretch | None = None
+        self._rows = Recent(max(keep, JITTER_POINTS))
         self.count = 0
         self.first_step = 0
 
     @property
     def steps(self) -> Ints:
         """Steps of the points held."""
-        return np.empty(0, np.int64) if self._held is None else self._held.points.steps
+        rows = self._rows.rows()
+        return cast("Ints", rows[0]) if rows else np.empty(0, np.int64)
 
     def append(self, stretch: Stretch) -> Stretch:
-        """Takes new points; returns what was held with the new points after it."""
-        if self._held is None:
-            self.first_step = int(stretch.points.steps[0])
-            joined = stretch
-        else:
-            joined = _concatenate(self._held, stretch)
+        """Takes new points; returns what was held with the new points after it.
+
+        What is returned is good until the next points come.
+        """
+        p = stretch.points
+        if not self.count:
+            self.first_step = int(p.steps[0])
         self.count += len(stretch)
-        n = len(joined)
-        # A copy, so that a huge read is not kept alive by the few points that stay.
-        self._held = _copy(joined.cut(max(0, n - self._keep), n))
-        return joined
+        new = p.steps, p.wall_times, p.clock, p.values, *stretch.context.values()
+        steps, *rest = self._rows.append(new)
+        self._rows.trim()
+        walls, clock, values, *context = cast("list[Floats]", rest)
+        joined = Points(p.key, p.writer, cast("Ints", steps), walls, clock, values, p.layers)
+        return Stretch(joined, dict(zip(stretch.context, context, strict=True)))
 
     def window(self, joined: Stretch, new: int, lookback: int) -> Window:
         """The window for a detector, from what :meth:`append` returned."""
         n = len(joined)
         view = joined.cut(max(0, n - new - lookback + 1), n)
+        p = view.points
         return Window(
-            key=view.points.key,
-            index=self.count - len(view),
+            key=p.key,
+            index=self.count - len(p.steps),
             new=new,
             first_step=self.first_step,
-            steps=view.points.steps,
-            wall_times=view.points.wall_times,
-            values=view.points.values,
-            layers=view.points.layers,
+            steps=p.steps,
+            wall_times=p.wall_times,
+            values=p.values,
+            layers=p.layers,
             context=view.context,
         )
 
@@ -235,23 +241,25 @@ class ContextColumn:
     """The recent past of one series that others want to know of, e.g. the learning rate."""
 
     def __init__(self) -> None:
+        self._rows = Recent(CONTEXT_POINTS)
         self._clock = np.empty(0)
         self._values = np.empty(0)
 
     def append(self, points: Points) -> None:
         """Takes new points. Writers differ in their clocks, so the order is made anew."""
-        clock = np.concatenate((self._clock, points.clock))
-        values = np.concatenate((self._values, points.values))
-        if len(clock) > 1 and bool((clock[1:] < clock[:-1]).any()):
+        before = self._clock[-1] if len(self._clock) else -np.inf
+        clock, values = self._rows.append((points.clock, points.values))
+        if points.clock[0] < before or bool((points.clock[1:] < points.clock[:-1]).any()):
             order = np.argsort(clock, kind="stable")
             clock, values = clock[order], values[order]
-        self._clock, self._values = clock, values
+            self._rows.replace((clock, values))
+        self._clock, self._values = cast("Floats", clock), cast("Floats", values)
 
     def trim(self) -> None:
         """Forgets all but the last points; called when a read has been dealt with."""
         if len(self._clock) > CONTEXT_POINTS:
-            self._clock = self._clock[-CONTEXT_POINTS:].copy()
-            self._values = self._values[-CONTEXT_POINTS:].copy()
+            self._rows.trim()
+            self._clock, self._values = cast("tuple[Floats, Floats]", self._rows.rows())
 
     def as_of(self, clock: Floats) -> Floats:
         """For each time, the value written last before it; NaN where there was none.

@@ -95,6 +95,10 @@ class ExplodingGradient:
 
     def _levels(self, norms: Floats) -> tuple[Floats, Floats]:
         """Per block: its median, and what ``share`` of its values are above; logarithms."""
+        if norms.min() > 0 and norms.max() < np.inf:  # As nearly always.
+            middle = (BLOCK - 1) // 2, BLOCK // 2, round((1 - self.share) * (BLOCK - 1))
+            low, high, share = np.log10(np.sort(norms, axis=1)[:, middle]).T
+            return (low + high) / 2, share
         ordered = np.sort(_logs(norms), axis=1)  # NaN last
         known = BLOCK - np.isnan(ordered).sum(axis=1)
         at = np.maximum(((known - 1) // 2, known // 2, np.rint((1 - self.share) * (known - 1))), 0)
@@ -103,22 +107,28 @@ class ExplodingGradient:
         return np.where(few, np.nan, (low + high) / 2), np.where(few, np.nan, share)
 
     def _judge(self, past: Floats, low: Floats) -> tuple[Floats, Floats]:
-        """Verdicts [n] of the last n blocks of ``past``, and level, earlier level, onset [3, n]."""
+        """Verdicts [n] of the last n blocks of ``past``, and level, earlier level, onset [3, n].
+
+        A block is held against the blocks before it and its forerunner.
+        """
         n, keep, limit = len(low), self._kept - 1, np.log10(self.factor)
-        # For each block the blocks before it and its forerunner: [n, keep].
-        earlier = np.lib.stride_tricks.sliding_window_view(past[:2, : keep + n - 1], keep, 1)
-        levels, losses = earlier
-        enough = np.isfinite(levels).sum(axis=1) * BLOCK >= self.points
-        health = np.where(enough & np.isfinite(low), Health.OK, Health.UNKNOWN)
+        levels = past[0, : keep + n - 1]
+        known = np.zeros(keep + n)
+        np.cumsum(~np.isnan(levels), out=known[1:])
+        enough = (known[keep:] - known[:n]) * BLOCK >= self.points
+        health = np.where(enough & ~np.isnan(low), Health.OK, Health.UNKNOWN)
         seen = np.zeros((3, n))
-        # Against the lowest at first, which costs little; there is hardly ever more to be done.
-        high = (health == Health.OK) & (low >= np.fmin.reduce(levels, axis=1) + limit)
-        for i in np.flatnonzero(high):
-            better = past[1, self._kept + i] < median(losses[i])
-            if low[i] < float(quantile(levels[i], 0.25)) + limit or better:
+        # Against the lowest of all at first, which costs little; there is hardly ever more to do.
+        if not np.fmax.reduce(low) >= np.fmin.reduce(levels) + limit:
+            return health, seen
+        lowest = np.fmin.reduce(np.lib.stride_tricks.sliding_window_view(levels, keep), axis=1)
+        for i in np.flatnonzero((health == Health.OK) & (low >= lowest + limit)):
+            earlier, losses = past[:2, i : i + keep]
+            better = past[1, self._kept + i] < median(losses)
+            if low[i] < float(quantile(earlier, 0.25)) + limit or better:
                 continue
             health[i] = Health.BAD
-            level = float(median(levels[i]))
+            level = float(median(earlier))
             below = np.flatnonzero(~(past[0, : self._kept + i] >= level + limit / 2))
             onset = past[2, int(below[-1]) + 1 if len(below) else 0]
             seen[:, i] = past[0, self._kept + i], level, onset
