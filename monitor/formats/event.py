@@ -18,7 +18,7 @@ import math
 import operator
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -48,6 +48,7 @@ from monitor.formats.stacks import Stacks
 from monitor.points import Batch, Column, Events, Floats, Ints, Points
 
 _FLOAT = struct.Struct("<f")
+_ONLY_PAYLOADS = frozenset((bytes,))
 _STOP = 2
 _SKIPPED_TAGS = b"_hparams_/"
 _FIRST_LOOKS = 64
@@ -63,8 +64,10 @@ class EventDecoder:
     def __init__(self, run: str, writer: str) -> None:
         self.run = run
         self.writer = writer
+        self.records = 0
+        """Payloads so far."""
         self.unusable = 0
-        """Payloads so far that were no valid event, or held a layer record without sense."""
+        """Those of them that were no valid event, or held a layer record without sense."""
         self._known = Known(run)
         self._layer_decoder = LayerDecoder()
         self._stacks = Stacks(run, writer)
@@ -82,6 +85,8 @@ class EventDecoder:
 
     def decode_all(self, records: Sequence[bytes | Block]) -> list[Batch]:
         """What the next records of the file say, payloads and blocks, in their order."""
+        if _ONLY_PAYLOADS.issuperset(map(type, records)):  # As in nearly every small read.
+            return [self.decode(cast("Sequence[bytes]", records))] if records else []
         batches: list[Batch] = []
         for kind, items in itertools.groupby(records, type):
             if kind is bytes:
@@ -322,6 +327,7 @@ class EventDecoder:
 
     def _finish(self, found: Sequence[Column], events: Events, read: int) -> Batch:
         """Everything gathered in this read, of ``read`` records."""
+        self.records += read
         if read:
             self._stopped = self._stop_row == read - 1
         ended = self._finished or self._stopped

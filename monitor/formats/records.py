@@ -32,6 +32,7 @@ _MAX_UNFINISHED = 64
 _TRIES = 4
 """So often in one read are all records taken at once although that failed before."""
 _MAX_KNOWN = 4096
+_HEADER = struct.Struct("<QI")
 _FIVE_ZEROS = bytes(5)
 _ZEROS = re.compile(rb"\0*")
 _MANY_ZEROS = bytes(1 << 12)
@@ -42,8 +43,8 @@ _TOO_LONG = f"record longer than {MAX_RECORD >> 20} MB"
 _TORN = "torn record"
 
 _Take = Callable[[bytes, int], tuple[Any, ...]]
-_Frame = tuple[int, _Take, _Take]
-"""Length; takes payload, its CRC and the next header at a position; payload and CRC only."""
+_Frame = tuple[int, _Take]
+"""Bytes of the whole record; takes payload, its CRC and the next header where it begins."""
 
 _known: dict[bytes, _Frame] = {}
 """By headers already verified; a look-up is cheaper than a CRC."""
@@ -154,50 +155,61 @@ class RecordReader:
 
 def _chain(buffer: bytes, at: int, found: list[bytes | Block | Corruption]) -> tuple[int, str]:
     """Appends the good records from ``at`` on; where it ended, and what is wrong there or ""."""
-    end = len(buffer)
-    known, crc = _known, crc32c
+    known, crc, add = _known, crc32c, found.append
+    last = len(buffer) - HEADER_BYTES  # Where the last whole header can begin.
     header = buffer[at : at + HEADER_BYTES]
-    while True:
-        body = at + HEADER_BYTES
-        if body > end:
-            return at, ""
-        frame = known.get(header) or _frame(header)
+    while at <= last:
+        frame: _Frame | str | None = known.get(header)
         if frame is None:
-            return at, _BAD_LENGTH
-        length, take, take_last = frame
-        if length > MAX_RECORD:
-            return at, _TOO_LONG
-        after = body + length + 4
-        if after > end:
-            return at, ""
-        if after + HEADER_BYTES <= end:
-            payload, stored, header = take(buffer, body)
-        else:
-            (payload, stored), header = take_last(buffer, body), buffer[after:]
-        c = crc(payload)
-        if ((c >> 15 | c << 17) + 0xA282EAD8) & 0xFFFFFFFF != stored:
+            frame = _frame(header)
+            if isinstance(frame, str):
+                return at, frame
+        size, take = frame
+        after = at + size
+        if after > last:
+            return _take_last(buffer, at, after, found)
+        payload, stored, header = take(buffer, at)
+        # Masked: twice in a row it is rotated by one shift, and what is added comes before it.
+        if crc(payload) * 0x1_0000_0001 + 0x5141_756C_0000 >> 15 & 0xFFFF_FFFF != stored:
             return at, _BAD_PAYLOAD
-        found.append(payload)
+        add(payload)
         at = after
+    return at, ""
 
 
-def _frame(header: bytes) -> _Frame | None:
-    """What the header says, or None if its CRC is wrong."""
-    if mask(crc32c(header[:8])) != CRC.unpack_from(header, 8)[0]:
-        return None
-    length: int = LENGTH.unpack_from(header)[0]
+def _take_last(
+    buffer: bytes, at: int, after: int, found: list[bytes | Block | Corruption]
+) -> tuple[int, str]:
+    """The same of a record with no whole header behind it."""
+    if after > len(buffer):
+        return at, ""
+    payload = buffer[at + HEADER_BYTES : after - 4]
+    if masked(payload) != CRC.unpack_from(buffer, after - 4)[0]:
+        return at, _BAD_PAYLOAD
+    found.append(payload)
+    return after, ""
+
+
+def _frame(header: bytes) -> _Frame | str:
+    """What a whole header says, or what is wrong with it."""
+    length = _length(header)
+    if length is None:
+        return _BAD_LENGTH
     if length > MAX_RECORD:
-        return length, _nothing, _nothing
+        return _TOO_LONG
     if len(_known) >= _MAX_KNOWN:
         _known.clear()
     # One call that takes all out of the buffer is cheaper than slices.
-    take = struct.Struct(f"<{length}sI{HEADER_BYTES}s").unpack_from
-    frame = _known[header] = length, take, struct.Struct(f"<{length}sI").unpack_from
+    take = struct.Struct(f"<{HEADER_BYTES}x{length}sI{HEADER_BYTES}s").unpack_from
+    frame = _known[header] = FRAME_BYTES + length, take
     return frame
 
 
-def _nothing(buffer: bytes, at: int) -> tuple[Any, ...]:  # noqa: ARG001 - stands for unpack_from
-    raise AssertionError("a record over the limit is never taken")
+def _length(header: bytes) -> int | None:
+    """What a whole header says, or None if its CRC is wrong."""
+    length: int
+    length, crc = _HEADER.unpack(header)
+    return length if mask(crc32c(header[:8])) == crc else None
 
 
 def _candidates(buffer: bytes, begin: int) -> Iterator[int]:
@@ -227,10 +239,10 @@ def _after_zeros(buffer: bytes, at: int) -> int:
 def _judge(buffer: bytes, at: int) -> bool | None:
     """Whether a good record stands at ``at``; None if its end is not there yet."""
     body = at + HEADER_BYTES
-    frame = _frame(buffer[at:body])
-    if frame is None:
+    length = _length(buffer[at:body])
+    if length is None:
         return False
-    after = body + frame[0]
+    after = body + length
     if after + 4 > len(buffer):
         return None
     stored: int = CRC.unpack_from(buffer, after)[0]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from monitor.formats.bulk import Block
 from monitor.formats.event import EventDecoder
 from monitor.formats.records import Corruption, RecordReader
 from monitor.points import Batch
@@ -13,7 +14,6 @@ from monitor.sources.tail import Medium, Rewritten, Tail, Unreadable
 
 RETRIES = 60
 """So many passes read bad bytes at the end of a file again before they are called corrupt."""
-_ONLY_PAYLOADS = frozenset((bytes,))
 REREAD_BYTES = 1 << 20
 """An incomplete record up to this size is dropped and read again; a longer one is kept."""
 
@@ -68,7 +68,7 @@ class Cursor:
         suffix = f"#{self.generation}" if self.generation > 1 else ""
         self._reader = RecordReader()
         self._decoder = EventDecoder(self.run, self.name + suffix)
-        self._unusable = 0
+        self._records = self._unusable = 0
         self._farthest = 0
         self._retries = 0
         self._dropped = False
@@ -149,24 +149,18 @@ class Cursor:
             if 0 < tail.offset - reader.offset <= REREAD_BYTES:
                 reader.forget()
                 self._dropped = True
-        if not found:
-            self._count(0, 0)
-            return []
-        if _ONLY_PAYLOADS.issuperset(map(type, found)):
-            batch = self._decoder.decode(cast("list[bytes]", found))
-            self._count(len(found), 0)
-            return [batch]
-        records = [item for item in found if not isinstance(item, Corruption)]
+        records = cast("list[bytes | Block]", found)
+        if Corruption in set(map(type, found)):
+            records = [item for item in found if not isinstance(item, Corruption)]
+            self._counters.corrupt_records += len(found) - len(records)
         batches = self._decoder.decode_all(records)
-        read = sum(1 if isinstance(item, bytes) else len(item) for item in records)
-        self._count(read, len(found) - len(records))
+        self._count()
         return batches
 
-    def _count(self, records: int, corrupt: int) -> None:
-        counters = self._counters
-        counters.records += records
-        counters.corrupt_records += corrupt
-        counters.unusable_events += self._decoder.unusable - self._unusable
-        self._unusable = self._decoder.unusable
+    def _count(self) -> None:
+        counters, decoder = self._counters, self._decoder
+        counters.records += decoder.records - self._records
+        counters.unusable_events += decoder.unusable - self._unusable
+        self._records, self._unusable = decoder.records, decoder.unusable
         counters.bytes += max(0, self._tail.offset - self._farthest)
         self._farthest = max(self._farthest, self._tail.offset)
