@@ -159,11 +159,12 @@ def _chain(buffer: bytes, at: int, found: list[bytes | Block | Corruption]) -> t
     last = len(buffer) - HEADER_BYTES  # Where the last whole header can begin.
     header = buffer[at : at + HEADER_BYTES]
     while at <= last:
-        frame: _Frame | str | None = known.get(header)
+        frame = known.get(header)
         if frame is None:
-            frame = _frame(header)
-            if isinstance(frame, str):
-                return at, frame
+            learnt = _frame(header)
+            if isinstance(learnt, str):
+                return at, learnt
+            frame = learnt
         size, take = frame
         after = at + size
         if after > last:
