@@ -53,9 +53,13 @@ class Attempt:
         joined = self.ring.append(stretch)
         self.last_step = int(stretch.points.steps[-1])
         self.last_clock = float(stretch.points.clock[-1])
+        windows: dict[int, Window] = {}
         for track in self.windows:
             try:
-                _sweep(episodes, track, self.ring, joined, stretch)
+                lookback = cast("WindowDetector", track.rule.detector).lookback
+                if lookback not in windows:
+                    windows[lookback] = self.ring.window(joined, len(stretch), lookback)
+                _sweep(episodes, track, windows[lookback], stretch)
             except Exception as error:  # noqa: BLE001 - see Failures
                 note(failures, track.rule, error)
         for folding in self.folds:
@@ -100,12 +104,11 @@ def note(failures: Failures, rule: Rule, error: Exception) -> None:
     failures[rule.alert] = f"{rule.detector.name}: {type(error).__name__}: {error}"
 
 
-def _sweep(episodes: Episodes, track: Track, ring: Ring, joined: Stretch, stretch: Stretch) -> None:
+def _sweep(episodes: Episodes, track: Track, window: Window, stretch: Stretch) -> None:
     """One window detector over all new points at once."""
     rule = track.rule
     # Not isinstance: asking a protocol's members costs as much as a detector's sweep.
     detector = cast("WindowDetector", rule.detector)
-    window = ring.window(joined, len(stretch), detector.lookback)
     if window.layers is not None and rule.match.chooses_layers:
         window = window.choose(rule.match.columns(window.layers))
     health = detector(window).health
@@ -118,7 +121,7 @@ def _sweep(episodes: Episodes, track: Track, ring: Ring, joined: Stretch, stretc
         return _informed(detector.explain(seen), seen.context, int(seen.steps[0]))
 
     points = stretch.points
-    positions = Positions(ring.count - len(stretch), points.steps, points.clock)
+    positions = Positions(window.index + before, points.steps, points.clock)
     episodes.move(track, health, positions, explain)
 
 

@@ -73,7 +73,8 @@ class Recent:
         kept = [column[-self._keep :] for column in self.rows()]
         held = len(kept[0]) if kept else 0
         # The first rows of a series may be all that ever comes of it.
-        size = min(self._keep, 2 * (held + len(new[0]))) + self._room()
+        least = held + len(new[0])
+        size = least + min(self._room(), max(least, _LEAST_ROOM // 4))
         if not self._held or size > len(self._held[0]):
             room = [np.empty((size, *values.shape[1:]), values.dtype) for values in new]
             self._held = tuple(room)

@@ -269,6 +269,9 @@ class ContextColumn:
         if not len(self._clock):
             return np.full(len(clock), np.nan)
         at = np.searchsorted(self._clock, clock, side="left") - 1
+        if at[0] >= 0:  # A clock never goes back, so all the others are, too.
+            known: Floats = self._values[at]
+            return known
         return np.where(at >= 0, self._values[np.maximum(at, 0)], np.nan)
 
     def told(self, clock: Floats) -> Floats:
