@@ -77,7 +77,10 @@ class Engine:
         for points in judged:
             for role in run.plans[points.key.tag].serves:
                 columns = run.context.setdefault(role, {})
-                columns.setdefault(points.key.tag, ContextColumn()).append(points)
+                past = columns.get(points.key.tag)
+                if past is None:
+                    past = columns[points.key.tag] = ContextColumn()
+                past.append(points)
         # Files hold any number there is; what comes of it is the verdict's matter, not a warning's.
         with np.errstate(all="ignore"):
             for points in judged:

@@ -291,6 +291,8 @@ def as_of(columns: Mapping[str, ContextColumn], clock: Floats) -> Floats:
     The hook tells the same as the script, but only at the steps that it looks at, a script perhaps
     once an epoch: those of the two count that were told last.
     """
+    if not columns:  # As most roles in most runs.
+        return np.full(len(clock), np.nan)
     hook = [column for tag, column in columns.items() if tag.startswith(HOOK_PREFIX)]
     script = [column for tag, column in columns.items() if not tag.startswith(HOOK_PREFIX)]
     n = len(clock)

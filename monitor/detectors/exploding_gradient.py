@@ -74,23 +74,24 @@ class ExplodingGradient:
     def fold(self, memory: Memory, window: Window) -> Folded:
         """Verdicts at the ends of blocks, UNKNOWN between them."""
         past, lowest, count, rest = memory
-        new = len(window.steps)
+        new, had = len(window.steps), int(count[0])
         health, seen = np.full(new, Health.UNKNOWN, np.int8), np.zeros((3, new))
-        had = int(count[0])
-        loss = window.context.get("train_loss", np.full(new, np.nan))
-        joined = np.concatenate((rest[:, :had], (window.values, loss, window.steps)), axis=1)
-        n = joined.shape[1] // BLOCK
-        rest = np.full((3, BLOCK), np.nan)
-        left = joined.shape[1] - n * BLOCK
-        rest[:, :left] = joined[:, n * BLOCK :]
+        points = np.empty((3, had + new))
+        points[:, :had] = rest[:, :had]
+        points[0, had:], points[2, had:] = window.values, window.steps
+        points[1, had:] = window.context.get("train_loss", np.nan)
+        n = (had + new) // BLOCK
         if n:
-            norms, losses, steps = joined[:, : n * BLOCK].reshape(3, n, BLOCK)
+            norms, losses, steps = points[:, : n * BLOCK].reshape(3, n, BLOCK)
             levels, low = self._levels(norms)
             past = np.concatenate((past, (levels, median(losses), steps[:, 0])), axis=1)
             twice = np.minimum(low, np.concatenate((lowest, low[:-1])))
             at = BLOCK * np.arange(1, n + 1) - 1 - had
             health[at], seen[:, at] = self._judge(past, twice)
-            past, lowest = past[:, n:], low[-1:]
+            past, lowest = past[:, n:].copy(), low[-1:]
+        left = had + new - n * BLOCK
+        rest = np.full((3, BLOCK), np.nan)
+        rest[:, :left] = points[:, n * BLOCK :]
         return Folded(health, (past, lowest, np.array([float(left)]), rest), seen)
 
     def _levels(self, norms: Floats) -> tuple[Floats, Floats]:
