@@ -29,7 +29,7 @@ BUILTIN: dict[str, str] = {
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD = re.compile(r"[a-z]+\d*")
 
-_HELD_OUT = "val|valid|validation|test|eval|evaluation|dev|holdout"
+_HELD_OUT = "val|vl|valid|validation|test|eval|evaluation|dev|holdout"
 _HELD_OUT_WORD = re.compile(rf"(?:{_HELD_OUT})\d*")
 _HELD_OUT_DIRECTORY = re.compile(rf"(?i:(?:{_HELD_OUT})[\W_\d]*|eval[_-].+)")
 
@@ -44,6 +44,13 @@ _PART = re.compile(
 )
 _LOSS = re.compile(r"(?:loss|losses|nll|xent)\d*")
 """A negative log-likelihood, or cross-entropy, is always a loss, whatever else its name says."""
+_CRITERION = re.compile(
+    rf"(?:(?:tr|trn|train|training|epoch|batch|{_HELD_OUT}) )*"
+    r"(?:mse|bce|ce|cross ?entropy|binary cross ?entropy|categorical cross ?entropy|cost)"
+    r"(?: (?:tr|trn|train|training|step|epoch|batch|avg|average|mean|total"
+    rf"|{_HELD_OUT}))*"
+)
+"""A criterion's own name, with nothing beside it but when and on what it was taken."""
 _ABOUT_A_LOSS = re.compile(
     r"scale|scaler|scaling|weight|weights|coef|coeff|coefficient|factor|ratio|std|stddev|var"
     r"|variance|lambda|temperature|patience|count|norm|grad|gradient|gradients|clip|clipfrac"
@@ -61,7 +68,7 @@ _AVERAGE_PRECISION = re.compile(r"(?:^|[^A-Za-z])(?:mAP(?![a-z])|(?i:m?ap)[ _@.-
 _NO_ACCURACY = re.compile(r"(?:log|model)[ _]precision")
 """Parameters of variational models, without bounds."""
 
-_RATE = re.compile(r"(?:^|[^a-z])(?:lr|lrate|learning[ _-]?rate)(?![a-z])")
+_RATE = re.compile(r"(?:^|[^a-z])(?:lr|lrate|learning[ _.-]?rate)(?![a-z])")
 _ABOUT_A_RATE = re.compile(r"scale|factor|mult|multiplier|ratio|decay|gamma|patience")
 
 _NORM = re.compile(
@@ -107,6 +114,8 @@ def _is_held_out(run: str, words: list[str]) -> bool:
 
 def _is_loss(tag: str, words: list[str]) -> bool:
     at = [i for i, word in enumerate(words) if _LOSS.fullmatch(word)]
+    if not at and _CRITERION.fullmatch(" ".join(words)):
+        return True
     if not at or any(map(_NEVER_A_LOSS.fullmatch, words)):
         return False
     if any(pair in _OTHER_LOSSES for pair in pairwise(words)):

@@ -17,7 +17,8 @@ TAGS = {
         "epoch_loss", "OptimizeLoss/loss", "total_loss", "Loss/total_loss", "losses/train",
         "trainLoss", "loss_step", "train_loss_epoch", "loss/0", "train%2Floss", "batch_loss",
         "cross_entropy_loss", "CrossEntropyLoss", "Loss/cross entropy", "smoothed loss", "lm loss",
-        "train/nll", "nll", "xent",
+        "train/nll", "nll", "xent", "mse", "train/mse", "epoch_bce", "cross_entropy", "train/ce",
+        "CrossEntropy/train", "train_cost", "epoch_binary_crossentropy",
         "normalized_loss",
     ],
     "train_loss_part": [
@@ -31,13 +32,13 @@ TAGS = {
     "val_loss": [
         "val_loss", "Loss/val", "Loss/validation", "valid/loss", "eval/loss", "eval_loss",
         "Test loss (avg on test)", "test_loss", "loss_dev", "holdout_loss", "epoch_val_loss",
-        "valLoss", "train/val_loss", "val_loss_step",
+        "valLoss", "train/val_loss", "val_loss_step", "val_mse", "eval/cross_entropy", "vl_loss",
     ],
     "val_loss_part": ["val/box_loss", "val/cls_loss", "val/obj_loss", "eval/value_loss"],
     "learning_rate": [
         "Policy/Learning Rate", "train/learning_rate", "x/lr0", "x/lr1", "x/lr2", "lr/pg0", "lr",
         "learning_rate", "lr-Adam", "lr-SGD/pg1", "learningRate", "learning-rate", "epoch_lr",
-        "lrate", "actor_lr", "health/learning_rate",
+        "lrate", "actor_lr", "health/learning_rate", "learning.rate",
     ],
     "accuracy": [
         "acc", "accuracy", "epoch_accuracy", "train_accuracy", "epoch_AUC", "metrics/mAP_0.5",
@@ -66,7 +67,8 @@ TAGS = {
         "clr", "color", "lr_scale", "lr_decay", "slr", "hp_metric", "global_step/sec", "epoch",
         "time/fps", "train/approx_kl", "train/clip_fraction", "train/explained_variance",
         "val", "value", "train_kl_weight", "train_log_precision", "train_model_precision",
-        "train_recon_mse", "grad_2.0_norm/layer1.weight", "grad_norm/encoder.0", "weight_norm",
+        "train_recon_mse", "mse_weight", "episode_cost", "entropy",
+        "grad_2.0_norm/layer1.weight", "grad_norm/encoder.0", "weight_norm",
         "norm", "gradient", "reward_scale", "map", "accelerate", "rollout/ep_len_mean",
         "dup_steps/foo",
         "",
