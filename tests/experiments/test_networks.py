@@ -9,7 +9,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import monitor  # noqa: E402
-from tests.experiments.networks import HEALTHY, SICK, Case, article_deeper  # noqa: E402
+from tests.experiments.healthy import HEALTHY  # noqa: E402
+from tests.experiments.networks import Case  # noqa: E402
+from tests.experiments.sick import SICK, article_deeper  # noqa: E402
 
 SEEDS = (0, 1, 2)
 

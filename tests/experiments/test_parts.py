@@ -23,7 +23,9 @@ from monitor.experiments.losses import Known, recognise  # noqa: E402
 from monitor.experiments.norms import bypass  # noqa: E402
 from monitor.experiments.script import Script, style_of  # noqa: E402
 from monitor.experiments.trees import mapped, tensors  # noqa: E402
-from tests.experiments.networks import ROWS, article, relu_at_the_end, resnet  # noqa: E402
+from tests.experiments.healthy import resnet  # noqa: E402
+from tests.experiments.networks import ROWS  # noqa: E402
+from tests.experiments.sick import article, relu_at_the_end  # noqa: E402
 
 
 def known(loss_fn: Callable[..., Any], output: Tensor, target: Tensor) -> Known | None:

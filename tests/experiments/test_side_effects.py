@@ -18,7 +18,8 @@ from torch.nn import functional  # noqa: E402
 
 import monitor  # noqa: E402
 from monitor.experiments import CHECKS, PreflightFailed  # noqa: E402
-from tests.experiments.networks import ROWS, resnet, tokens, transformer  # noqa: E402
+from tests.experiments.healthy import resnet, transformer  # noqa: E402
+from tests.experiments.networks import ROWS, tokens  # noqa: E402
 
 QUICK = ("overfit",)
 
