@@ -22,7 +22,9 @@ class NotLearning:
     than chance (3.5 standard errors), and the noise is below ``calm`` of the level.
 
     Defaults: ``points`` 100, and ``steps`` 300 for those who log often, half of them where the
-    level is the logarithm of 2 to 10, 100 or 1000 classes, within 1 %; ``calm`` 0.05: a
+    level is the logarithm of 2 to 10, 100 or 1000 classes, within 1 %. At such a level 40 points
+    are enough, whatever steps they are, if they differ by less than half a percent: each is then
+    the mean of many batches, as of an epoch. ``calm`` 0.05: a
     classifier at chance varies by a few percent with its batches, fine-tuning at its floor by a
     tenth or more; ``noise`` 3.
 
@@ -64,13 +66,15 @@ class NotLearning:
         bins = bins_of(curve)
         n = len(bins)
         seen = float(bins.steps[-1]) - curve.first_step if n else 0.0
-        if bins.points < self.points or n < 24 or seen < self.steps / 2:
-            return UNKNOWN
-        if seen < self.steps and not guessing(middle(bins.mean)):
-            return UNKNOWN
-        if rewarded(curve) or rising(curve):
+        if n < 24 or bins.points < min(self.points, _EPOCHS):
             return UNKNOWN
         level, noise = middle(bins.mean), bins.noise()
+        if not (guessing(level) and noise < _STILL * level):  # Else epochs could be anything.
+            long = bins.points >= self.points and seen >= self.steps / 2
+            if not long or (seen < self.steps and not guessing(level)):
+                return UNKNOWN
+        if rewarded(curve) or rising(curve):
+            return UNKNOWN
         if level == 0 or noise > self.calm * abs(level):
             return OK
         if abs(middle(bins.head) - level) > self.noise * noise:
@@ -109,6 +113,8 @@ def guessing(level: float, within: float = 0.01) -> int:
     return min(near, default=0)
 
 
+_EPOCHS, _STILL = 40, 0.005
+"""So many points, if they are epochs; and that is what they are if they differ by so little."""
 _CLASSES = (*range(2, 11), 100, 1000)
 
 

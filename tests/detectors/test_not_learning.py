@@ -29,6 +29,20 @@ def test_stuck_at_chance(seed: int, factor: float, shift: float) -> None:
     assert ("ln(10)" in bad.evidence.seen) == (factor == 1 and shift == 0)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_epochs_at_chance_are_means_of_many_batches(seed: int) -> None:
+    noise = np.random.default_rng(seed).normal(size=48)
+    loss = np.log(10) + 0.003 + 0.004 * noise
+    loss[0] = 2.9  # the first epoch's mean: it was thrown there
+    bad = judged(loss)
+    assert bad is not None
+    assert bad.at < 45
+    assert judged(loss[:30]) is None
+    assert judged(np.log(10) + 0.03 * noise) is None, "48 batches"
+    assert judged(2.4 + 0.004 * noise) is None, "no class count: it may be a floor"
+    assert judged(loss - 0.002 * np.arange(48)) is None, "it falls"
+
+
 def test_a_real_training_whose_rate_is_far_too_low() -> None:
     assert judged(train(Recipe(lr=1e-9, steps=400)).loss) is not None
     assert judged(train(Recipe(steps=400)).loss) is None
