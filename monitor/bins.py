@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from monitor.points import Curve, Floats, Points, SeriesKey
+from monitor.points import Curve, Floats, Ints, SeriesKey
 
 MAX_BINS = 256
 
@@ -33,23 +33,31 @@ class Bins:
     def full(self) -> bool:
         return self._count == MAX_BINS
 
-    def add(self, points: Points, context: Mapping[str, Floats], per_bin: int, last: float) -> None:
-        """Adds bins of ``per_bin`` points each, which must fit.
+    def add(
+        self,
+        steps: Ints,
+        wall_times: Floats,
+        values: Floats,
+        context: Mapping[str, Floats],
+        per_bin: int,
+        last: float,
+    ) -> None:
+        """Adds the points of bins of ``per_bin`` points each, which must fit: [B * per_bin].
 
         ``last`` is the value before the first of the points; NaN if there is none.
         """
         ends = slice(per_bin - 1, None, per_bin)
-        begin, self._count = self._count, self._count + len(points.steps) // per_bin
+        begin, self._count = self._count, self._count + len(steps) // per_bin
         here = slice(begin, self._count)
-        self._steps[here] = points.steps[ends]
+        self._steps[here] = steps[ends]
         for role, column in context.items():
             self._context[role][here] = column[ends]
-        if len(points.steps) == 1:
-            numbers = _single(float(points.values[0]), last)
-            self._numbers[:, begin] = (float(points.wall_times[0]), *numbers)
+        if len(steps) == 1:
+            numbers = _single(float(values[0]), last)
+            self._numbers[:, begin] = (float(wall_times[0]), *numbers)
         else:
-            self._numbers[_WALL, here] = points.wall_times[ends]
-            self._numbers[_N:, here] = _moments(points.values, per_bin, last)
+            self._numbers[_WALL, here] = wall_times[ends]
+            self._numbers[_N:, here] = _moments(values, per_bin, last)
 
     def merge_pairs(self) -> None:
         """Half as many bins, each of two neighbours."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ _LEAST_ROOM = 64
 
 
 class Recent:
-    """Keeps at least the last ``keep`` rows.
+    """Holds all rows, until it is told to forget all but the last ``keep``.
 
     New rows are written behind those that are there, in memory that has room for more, so that a
     live point costs no copy of what came before it. What is handed out are views, good until the
@@ -23,7 +24,7 @@ class Recent:
 
     __slots__ = ("_begin", "_end", "_held", "_keep")
 
-    def __init__(self, keep: int) -> None:
+    def __init__(self, keep: int = sys.maxsize) -> None:
         self._keep = keep
         self._held: Columns = ()
         self._begin = self._end = 0
@@ -53,6 +54,10 @@ class Recent:
         """Forgets all but the last ``keep`` rows."""
         self._begin = max(self._begin, self._end - self._keep)
 
+    def clear(self) -> None:
+        """Forgets all rows."""
+        self._begin = self._end
+
     def replace(self, rows: Sequence[NDArray[np.generic]]) -> None:
         """Holds ``rows`` instead of what was held."""
         self._held, self._begin, self._end = tuple([c.copy() for c in rows]), 0, len(rows[0])
@@ -70,7 +75,7 @@ class Recent:
 
     def _make_room(self, new: Sequence[NDArray[np.generic]]) -> None:
         """Moves what is kept to the front of memory that has room behind it."""
-        kept = [column[-self._keep :] for column in self.rows()]
+        kept = self.rows()
         held = len(kept[0]) if kept else 0
         # The first rows of a series may be all that ever comes of it.
         least = held + len(new[0])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from monitor.bins import Bins
 from monitor.points import Curve, Floats, Ints, Points, SeriesKey, Window
-from monitor.recent import Recent
+from monitor.recent import Columns, Recent
 
 EVERY_POINT_UNTIL = 32
 EVERY_OTHER_UNTIL = 64
@@ -91,6 +91,12 @@ def restarts(before: Ints, steps: Ints) -> NDArray[np.intp]:
 _NOWHERE = np.empty(0, np.intp)
 
 
+def _columns(stretch: Stretch) -> Columns:
+    """Of the points, and what is joined to them."""
+    p = stretch.points
+    return p.steps, p.wall_times, p.clock, p.values, *stretch.context.values()
+
+
 class Ring:
     """The last points of one attempt, and how many there were before them."""
 
@@ -114,8 +120,7 @@ class Ring:
         if not self.count:
             self.first_step = int(p.steps[0])
         self.count += len(stretch)
-        new = p.steps, p.wall_times, p.clock, p.values, *stretch.context.values()
-        steps, *rest = self._rows.append(new)
+        steps, *rest = self._rows.append(_columns(stretch))
         self._rows.trim()
         walls, clock, values, *context = cast("list[Floats]", rest)
         joined = Points(p.key, p.writer, cast("Ints", steps), walls, clock, values, p.layers)
@@ -139,35 +144,6 @@ class Ring:
         )
 
 
-def _concatenate(a: Stretch, b: Stretch) -> Stretch:
-    join = np.concatenate
-    p, q = a.points, b.points
-    points = Points(
-        q.key,
-        q.writer,
-        join((p.steps, q.steps)),
-        join((p.wall_times, q.wall_times)),
-        join((p.clock, q.clock)),
-        join((p.values, q.values)),
-        q.layers,
-    )
-    return Stretch(points, {role: join((a.context[role], b.context[role])) for role in b.context})
-
-
-def _copy(stretch: Stretch) -> Stretch:
-    p = stretch.points
-    points = Points(
-        p.key,
-        p.writer,
-        p.steps.copy(),
-        p.wall_times.copy(),
-        p.clock.copy(),
-        p.values.copy(),
-        p.layers,
-    )
-    return Stretch(points, {role: column.copy() for role, column in stretch.context.items()})
-
-
 class CurveBuilder:
     """Builds the curve of one scalar attempt, bin by bin."""
 
@@ -175,7 +151,8 @@ class CurveBuilder:
         self._key = key
         self._first_step = first_step
         self._bins: Bins | None = None
-        self._rest: Stretch | None = None
+        self._rest = Recent()
+        """Points whose bin is not full yet."""
         self._last = np.nan
         self._head = np.empty(0)
         self._per_bin = 1
@@ -224,14 +201,22 @@ class CurveBuilder:
             values = stretch.points.values[: HEAD_POINTS - self.count]
             self._head = np.concatenate((self._head, values))
         self.count += len(stretch)
-        joined = stretch if self._rest is None else _concatenate(self._rest, stretch)
-        full = len(joined) // self._per_bin * self._per_bin
-        self._rest = _copy(joined.cut(full, len(joined))) if full < len(joined) else None
-        if not full:
+        new = _columns(stretch)
+        n = len(self._rest) + len(stretch)
+        if n < self._per_bin:
+            self._rest.append(new)
             return
-        done = joined.cut(0, full)
-        self._bins.add(done.points, done.context, self._per_bin, self._last)
-        self._last = float(done.points.values[-1])
+        rest, full = self._rest.rows(), n // self._per_bin * self._per_bin
+        both = [np.concatenate(pair) for pair in zip(rest, new, strict=True)] if rest else new
+        self._rest.clear()
+        if full < n:
+            self._rest.append([column[full:] for column in both])
+        steps, *columns = (column[:full] for column in both)
+        walls, _, values, *context = cast("list[Floats]", columns)
+        joined = dict(zip(stretch.context, context, strict=True))
+        ints = cast("Ints", steps)
+        self._bins.add(ints, walls, values, joined, self._per_bin, self._last)
+        self._last = float(values[-1])
         if self._bins.full:
             self._bins.merge_pairs()
             self._per_bin *= 2
