@@ -13,13 +13,7 @@ from monitor.cli.rules import rules
 from monitor.cli.watch import watch
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="monitor")
-def main() -> None:
-    """Watches training runs through their TensorBoard event files and says what is wrong."""
-
-
-@main.command()
+@click.command()
 @click.option("--keep", is_flag=True, help="Go on serving when the runs are over.")
 def demo(keep: bool) -> None:
     """Train five small networks, four of them sick, with the monitor beside them."""
@@ -28,5 +22,11 @@ def demo(keep: bool) -> None:
     sys.exit(run(keep=keep))
 
 
-for command in (watch, check, top, plot, rules):
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="monitor")
+def main() -> None:
+    """Watches training runs through their TensorBoard event files and says what is wrong."""
+
+
+for command in (watch, check, top, plot, rules, demo):
     main.add_command(command)
