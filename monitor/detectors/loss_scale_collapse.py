@@ -14,6 +14,9 @@ from monitor.points import Evidence, Floats, Health, Verdicts, Window
 HALVINGS = 8.0
 """What never was so many times the least is no scale of mixed precision."""
 
+AMPLE = 128.0
+"""So many times the least are seven halvings from the floor: still time enough."""
+
 
 @dataclass(frozen=True)
 class LossScaleCollapse:
@@ -22,12 +25,13 @@ class LossScaleCollapse:
     Sees the scale itself. Bad where, after the first ``settling`` points of the attempt, it is at
     or below ``least``, having been at eight times that or more within the last ``memory`` points,
     or where it is ``fall`` times below its highest of these, for which the first ones do not
-    count. A scaler halves the scale, and skips the step, whenever a gradient is infinite, and
+    count, and below 128 times ``least``. A scaler halves the scale, and skips the step, whenever a gradient is infinite, and
     doubles it after some thousand good steps.
 
     Defaults: ``least`` 1: without any scaling gradients still overflow, which no scale can
     mend; healthy runs are at 2**8 and more. ``fall`` 256 is eight halvings more than doublings;
-    now and then one or two are the scaler's job. ``settling`` 30 points: scalers begin far too
+    now and then one or two are the scaler's job, and where only every tenth step is logged the
+    memory holds a slow descent, which ends at some comfortable height. ``settling`` 30 points: scalers begin far too
     high on purpose (2**16, with DeepSpeed 2**32) and come down in the first steps. ``memory``
     500.
 
@@ -80,7 +84,8 @@ class LossScaleCollapse:
         now = scales[begin:]
         known = np.isfinite(highest) & np.isfinite(now)
         scaled = ever >= HALVINGS * self.least  # there are scales that are 1 for good
-        bad = known & scaled & ((now <= self.least) | (now <= highest / self.fall))
+        fallen = (now <= highest / self.fall) & (now < AMPLE * self.least)
+        bad = known & scaled & ((now <= self.least) | fallen)
         health[known] = Health.OK
         health[bad] = Health.BAD
         return Verdicts(health)

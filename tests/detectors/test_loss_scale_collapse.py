@@ -53,6 +53,9 @@ def test_look_alikes_stay_quiet(seed: int) -> None:
     # The scale finds its level from far too high.
     first = (np.arange(n) < 20).astype(float)
     assert verdict(scaler(np.maximum(first, now_and_then), 2.0**32, 200)) is None
+    # Of a long run only every tenth step is logged, and its gradients grow.
+    rarer = (rng.random(10 * n) < 1 / 1000).astype(float)
+    assert verdict(np.maximum(scaler(rarer, 2.0**16, 2000)[::10], 2.0**8)) is None
     # Logged by those who do not use it.
     for constant in (1.0, 0.5, 128.0, 65536.0):
         assert verdict(np.full(n, constant)) is None
