@@ -25,15 +25,15 @@ class LossScaleCollapse:
     Sees the scale itself. Bad where, after the first ``settling`` points of the attempt, it is at
     or below ``least``, having been at eight times that or more within the last ``memory`` points,
     or where it is ``fall`` times below its highest of these, for which the first ones do not
-    count, and below 128 times ``least``. A scaler halves the scale, and skips the step, whenever a gradient is infinite, and
-    doubles it after some thousand good steps.
+    count, and below 128 times ``least``. A scaler halves the scale, and skips the step, whenever a
+    gradient is infinite, and doubles it after some thousand good steps.
 
     Defaults: ``least`` 1: without any scaling gradients still overflow, which no scale can
     mend; healthy runs are at 2**8 and more. ``fall`` 256 is eight halvings more than doublings;
     now and then one or two are the scaler's job, and where only every tenth step is logged the
-    memory holds a slow descent, which ends at some comfortable height. ``settling`` 30 points: scalers begin far too
-    high on purpose (2**16, with DeepSpeed 2**32) and come down in the first steps. ``memory``
-    500.
+    memory holds a slow descent, which ends at some comfortable height. ``settling`` 30 points:
+    scalers begin far too high on purpose (2**16, with DeepSpeed 2**32) and come down in the first
+    steps. ``memory`` 500.
 
     Stays quiet: the first descent; a scale that goes up and down by a few powers of two; a
     constant scale, whatever it is above ``least``; bf16 and fp32 runs that log a scale of

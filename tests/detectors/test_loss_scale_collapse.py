@@ -32,7 +32,7 @@ def test_every_step_overflows_from_some_step_on(seed: int, every: int) -> None:
     over = np.arange(1000) >= at
     bad = verdict(scaler(over.astype(float), 2.0**14, every))
     assert bad is not None
-    assert at + 6 <= bad.at <= at + 12
+    assert at + 6 <= bad.at <= at + 14  # from up to 2**20 to below 2**7
     assert bad.evidence is not None
     assert abs((bad.evidence.onset_step or 0) - at) <= 1
 
