@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.events import Run, falling
+from tests.events import Run, falling, write_run
 from tests.processes import eventually, run, watching
 from tests.receiver import Mood, Receiver, receiving
 
@@ -107,6 +107,30 @@ def test_a_message_within_two_seconds_of_the_flush_and_none_twice(tmp_path: Path
             time.sleep(1.5)
             assert len(receiver.taken) == 2
             assert "hunter2" not in "".join(watch.log)
+    training.close()
+
+
+def test_an_archive_is_no_news_and_a_run_that_goes_on_is(tmp_path: Path) -> None:
+    """Somebody starts the monitor over a directory of old runs, dead ones among them."""
+    logs = tmp_path / "logs"
+    long_ago = time.time() - 30 * 86400
+    for i in range(3):
+        write_run(logs / f"old{i}", {"loss": [1.0, 1e6]}, begin=long_ago)
+    write_run(logs / "today", {"loss": [1.0, 1e6]}, begin=time.time() - 3600)
+    with receiving() as receiver, told(receiver):
+        with watching(logs, *slack(tmp_path)) as watch:
+            assert len(watch.alerts()) == 4
+            eventually(lambda: receiver.taken)
+            assert watch.post("/-/reload")[0] == 200
+            training = Run(logs / "old1")
+            training.step = 2
+            training.log(loss=1e6)
+            training.flush()
+            eventually(lambda: len(receiver.taken) == 2)
+            watch.signal(signal.SIGTERM)
+            assert watch.process.wait(30) == 0
+        runs = [text.split(":")[0] for text in receiver.texts()]
+        assert runs == ["today", "old1"]
     training.close()
 
 
