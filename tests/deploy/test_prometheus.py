@@ -97,7 +97,7 @@ def test_an_alert_arrives_and_the_monitors_death_is_no_recovery(tmp_path: Path) 
     for path in RULES:
         shutil.copy(path, tmp_path)
     port = free_port()
-    training = Run(tmp_path / "logs" / "sick")
+    training = Run(tmp_path / "logs" / "<!channel> sick")
     for loss in [*falling(40), NAN]:
         training.log(train__loss=loss)
     training.close()
@@ -109,8 +109,10 @@ def test_an_alert_arrives_and_the_monitors_death_is_no_recovery(tmp_path: Path) 
         with server(command, port, tmp_path), prometheus(shipped, tmp_path) as address:
             until(lambda: receiver.messages, "a message")
             (text,) = receiver.texts()
-            assert "FIRING: sick" in text
-            assert "sick: NaNWithinFirstSteps" in text
+            assert "<!" not in text
+            assert "FIRING: &lt;!channel> sick" in text
+            assert "&lt;!channel> sick: NaNWithinFirstSteps" in text
+            assert f"{watch.address}/?run=%3C%21channel%3E+sick" in text
             assert "at step 40" in text
             assert "critical" in text
 
