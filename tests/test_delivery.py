@@ -210,7 +210,7 @@ def test_killed_again_and_again_while_the_receiver_fails(tmp_path: Path) -> None
     calm = False
 
     def mood() -> Mood:
-        moods: list[Mood] = ["ok", "ok", "500", "429", "reset"]
+        moods: list[Mood] = [*("ok", "500", "429", "reset") * 2, "ok", "hang"]
         return "ok" if calm else chance.choice(moods)
 
     expected: list[str] = []
