@@ -123,3 +123,38 @@ def test_an_alert_arrives_and_the_monitors_death_is_no_recovery(tmp_path: Path) 
             assert query(address, 'ALERTS{alertname="TrainingAlert",alertstate="firing"}')
             assert [text for text in receiver.texts() if "RESOLVED" in text.upper()] == []
             assert len(receiver.messages) == 1
+
+
+def test_prometheus_is_let_in_with_its_certificate_and_password(tmp_path: Path) -> None:
+    """One web configuration for what Prometheus' own exporters take, and for us."""
+    tool("prometheus")
+    trustme, bcrypt = pytest.importorskip("trustme"), pytest.importorskip("bcrypt")
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(str(tmp_path / "key"))
+    issued.cert_chain_pems[0].write_to_path(str(tmp_path / "certificate"))
+    authority.cert_pem.write_to_path(str(tmp_path / "authority"))
+    hashed = bcrypt.hashpw(b"hunter2", bcrypt.gensalt(4)).decode()
+    web = tmp_path / "web.yml"
+    web.write_text(
+        "tls_server_config: {cert_file: certificate, key_file: key, min_version: TLS12}\n"
+        f"basic_auth_users: {{prometheus: '{hashed}'}}\n"
+    )
+    call(tool("promtool"), "check", "web-config", web)
+    (tmp_path / "logs").mkdir()
+    with watching(tmp_path / "logs", "--web-config", web, ready=False) as watch:
+        assert watch.logged("https://127.0.0.1")
+        target = {"targets": [f"127.0.0.1:{watch.address.rpartition(':')[2]}"]}
+        job: dict[str, Any] = {"scheme": "https", "static_configs": [target]}
+        job["tls_config"] = {"ca_file": str(tmp_path / "authority")}
+        known = {**job, "job_name": "known"}
+        known["basic_auth"] = {"username": "prometheus", "password": "hunter2"}
+        config = {
+            "global": {"scrape_interval": "1s"},
+            "scrape_configs": [known, {**job, "job_name": "stranger"}],
+        }
+        with prometheus(config, tmp_path) as address:
+            until(lambda: query(address, 'training_monitor_ready{job="known"} == 1'), "a scrape")
+            until(lambda: query(address, 'up{job="stranger"}'), "a refusal")
+            assert query(address, 'up{job="stranger"}')[0]["value"][1] == "0"
+            assert query(address, 'up{job="known"}')[0]["value"][1] == "1"
