@@ -110,6 +110,24 @@ def test_a_message_within_two_seconds_of_the_flush_and_none_twice(tmp_path: Path
     training.close()
 
 
+def test_a_reload_repeats_nothing_and_a_new_attempt_is_a_new_story(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    first = Run(logs / "run")
+    for loss in [*falling(30), 1e6]:
+        first.log(loss=loss)
+    first.close()
+    with receiving() as receiver, told(receiver), watching(logs, *slack(tmp_path)) as watch:
+        eventually(lambda: receiver.taken)
+        assert watch.post("/-/reload")[0] == 200
+        second = Run(logs / "run", ".second")
+        for loss in [*falling(5), 1e6]:
+            second.log(loss=loss)
+        second.flush()
+        eventually(lambda: "High firing 5" in transitions(receiver))
+        assert transitions(receiver) == ["High firing 30", "High resolved 30", "High firing 5"]
+        second.close()
+
+
 def test_an_archive_is_no_news_and_a_run_that_goes_on_is(tmp_path: Path) -> None:
     """Somebody starts the monitor over a directory of old runs, dead ones among them."""
     logs = tmp_path / "logs"
