@@ -138,7 +138,7 @@ def watch(
     console = Console()
     live = console.is_terminal and log_format is None
     log = _logger(log_format or "text", quiet=live)
-    title = f"monitor {__version__}  {' '.join(map(str, logdirs))}  {address}/metrics"
+    title = f"monitor {__version__}  {' '.join(map(str, logdirs))}  {address}/"
     screen = LiveScreen(console, title) if live else PlainScreen()
     settings = Settings(roots, rules, _layer_stats(), idle)
     sinks = [] if live else [LogSink(log)]
