@@ -53,7 +53,7 @@ def main() -> None:
     default="127.0.0.1:6016",
     show_default=True,
     metavar="HOST:PORT",
-    help="Where /metrics and the API are served; port 0 takes a free one.",
+    help="Where the page, /metrics and the API are served; port 0 takes a free one.",
 )
 @click.option(
     "--state-dir",

@@ -118,9 +118,15 @@ def message(
         {"type": "header", "text": _plain(title, HEADER_LENGTH)},
         *(block for fires, said in transitions for block in (_firing if fires else _over)(said)),
         *([_picture(link, run, firing)] if pictures and firing else []),
-        {"type": "context", "elements": [_markup(f"<{_fitting(_page(link, run), 2000)}|More>")]},
+        {
+            "type": "context",
+            "elements": [_markup(f"<{_fitting(_page(link, run), 2000)}|Show the run>")],
+        },
     ]
-    text = _fitting(f"{title}: {names}", TEXT_LENGTH)
+    # What a telephone shows of it.
+    text = _fitting(
+        "\n".join([f"{title}: {names}", *(said["summary"] for said in firing[:1])]), 500
+    )
     return {"text": text, "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
 
 

@@ -38,12 +38,12 @@ def strings(value: object) -> list[str]:
 def test_one_message_says_what_was_seen_and_what_to_try() -> None:
     body = message("sweep/7", [(True, said()), (False, said(resolved=9))], LINK)
     text = "\n".join(strings(body))
-    assert body["text"] == "sweep/7: 1 firing, 1 resolved: Toy"
+    assert body["text"] == "sweep/7: 1 firing, 1 resolved: Toy\nr: it was 1"
     assert "*Toy*  warning, step 5, since step 4" in text
     assert "r: it was 1" in text
     assert "What to try: Look at it." in text
     assert "*Toy* resolved at step 9 (fired at step 5)" in text
-    assert "<http://monitor.example/?run=sweep%2F7|More>" in text
+    assert "<http://monitor.example/?run=sweep%2F7|Show the run>" in text
 
 
 HOSTILE = "<!channel> <@U123> <https://evil.example|click> & \udcff *bold*"
