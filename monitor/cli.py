@@ -127,11 +127,16 @@ def watch(
     try:
         listener = bind(host, port)
         scheme = "https" if web and web.context else "http"
-        address = f"{scheme}://{host}:{listener.getsockname()[1]}"
-        public = available() and external_url is not None and external_url.startswith("https://")
+        name = f"[{host}]" if ":" in host else host
+        address = f"{scheme}://{name}:{listener.getsockname()[1]}"
         link = external_url or address
+        # Slack, which fetches them, knows no password.
+        pictures = available() and link.startswith("https://") and external_url is not None
         delivery = Delivery(
-            state_dir, slack, alertmanager, link, os.environ, pictures=public, annotate=annotate
+            *(state_dir, slack, alertmanager, link, os.environ),
+            pictures=pictures and not (web and web.users),
+            annotate=annotate,
+            near=f"{address}/" if scheme == "http" else None,
         )
     except (ListenError, UnusableError) as error:
         raise _unusable(str(error)) from error

@@ -152,6 +152,26 @@ def test_an_archive_is_no_news_and_a_run_that_goes_on_is(tmp_path: Path) -> None
     training.close()
 
 
+def test_slack_is_told_of_a_picture_that_is_there(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    training = Run(tmp_path / "logs" / "a b")
+    for loss in [*falling(30), 1e6]:
+        training.log(loss=loss)
+    training.close()
+    public = ("--external-url", "https://monitor.example")
+    with (
+        receiving() as receiver,
+        told(receiver),
+        watching(tmp_path / "logs", *slack(tmp_path), *public) as watch,
+    ):
+        eventually(lambda: receiver.taken)
+        ((_, body),) = receiver.taken
+        (image,) = [block for block in body["blocks"] if block["type"] == "image"]
+        path = image["image_url"].removeprefix("https://monitor.example")
+        with urllib.request.urlopen(watch.address + path, timeout=30) as answer:
+            assert answer.read().startswith(b"\x89PNG")
+
+
 def test_last_words_before_the_end_are_told(tmp_path: Path) -> None:
     """A trainer that dies of its fault takes the sidecar with it, in the same moment."""
     training = Run(tmp_path / "logs" / "run")
