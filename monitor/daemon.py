@@ -20,6 +20,7 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from monitor.alerts import Alert
+from monitor.archive import Archive
 from monitor.follower import Follower
 from monitor.notices import AlertDocument, Notice, document
 from monitor.own_metrics import OwnMetrics
@@ -130,6 +131,7 @@ class Daemon:
         self._ledger = ledger
         self._remotes: tuple[Remote, ...] = ()
         self._follower = Follower(settings.logdirs, rules)
+        self._archive = Archive()
         self._found: set[str] = set()
         self._problems: dict[str, str] = {}
         self._failures: dict[str, str] = {}
@@ -167,8 +169,9 @@ class Daemon:
         )
 
     def alerts(self) -> list[Alert]:
-        """The alerts of all runs, in firing order."""
-        return self._follower.alerts()
+        """What people may want to be told of, in firing order: not of runs that are long over."""
+        now = time.time()
+        return [a for a in self._follower.alerts() if not self._archive.holds(a.run, now)]
 
     def documents(self) -> list[AlertDocument]:
         """All alerts as JSON documents."""
@@ -325,12 +328,14 @@ class Daemon:
     def _publish(self, changed: frozenset[str]) -> None:
         """Tells the sinks and the screen what is news of the runs that have changed."""
         found: list[Notice] = []
+        now = time.time()
         for run in changed:
             view = self._follower.views[run]
             if run not in self._found:
                 self._found.add(run)
                 self._log.info("run found", run=run, step=view.last_step)
-            found += self._ledger.update(run, view.alerts, time.time())
+            self._archive.note(view, now)
+            found += self._ledger.update(run, view.alerts, now, self._archive.holds(run, now))
         self._tell(found)
         if changed:
             self._changes.tell(changed, [_news(notice) for notice in found])
@@ -365,6 +370,7 @@ class Daemon:
     def _forget(self, runs: frozenset[str]) -> None:
         for run in runs:
             self._found.discard(run)
+            self._archive.forget(run)
             self._log.info("run gone", run=run)
             self._tell(self._ledger.update(run, (), time.time()))
         if runs:

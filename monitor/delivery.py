@@ -47,8 +47,9 @@ class Delivery:
         environment: Mapping[str, str],
         pictures: bool = False,
         annotate: bool = False,
+        near: str | None = None,
     ) -> None:
-        """``pictures``: Slack can fetch them below ``link``.
+        """``pictures``: Slack can fetch them below ``link``; and we below ``near``.
 
         UnusableError if a webhook is missing, an address none, or the ledger cannot be kept.
         """
@@ -57,7 +58,7 @@ class Delivery:
         self._alertmanager = alertmanager
         self._channels: list[Channel] = []
         if slack:
-            self._channels.append(Slack(webhook(environment), self._link, pictures))
+            self._channels.append(Slack(webhook(environment), self._link, pictures, near))
         self._source: Source | None = None
         if annotate:
             self._channels.append(Annotations(self._directory))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -31,3 +32,9 @@ class RunView:
     facts: Mapping[str, str]
     trend: Floats = field(default_factory=lambda: np.empty(0))
     """The training loss of its present attempt in at most 256 means, the latest last."""
+
+
+def by_name(run: str) -> tuple[str | int, ...]:
+    """To sort names by, as people do: ``lr2`` comes before ``lr10``."""
+    parts = re.split(r"(\d+)", run)
+    return tuple(int(part) if i % 2 else part for i, part in enumerate(parts))

@@ -88,7 +88,7 @@ def watching(logdir: Path | str, *arguments: str | Path, ready: bool = True) -> 
     try:
         eventually(lambda: any("listening" in line for line in log), process, log)
         address = next(
-            found[0] for line in log if (found := re.findall(r"http://[\d.]+:\d+", line))
+            found[0] for line in log if (found := re.findall(r"https?://[\d.]+:\d+", line))
         )
         watch = Watch(process, address, log)
         if ready:

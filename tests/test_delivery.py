@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.events import Run, falling
+from tests.events import Run, falling, write_run
 from tests.processes import eventually, run, watching
 from tests.receiver import Mood, Receiver, receiving
 
@@ -110,6 +110,68 @@ def test_a_message_within_two_seconds_of_the_flush_and_none_twice(tmp_path: Path
     training.close()
 
 
+def test_a_reload_repeats_nothing_and_a_new_attempt_is_a_new_story(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    first = Run(logs / "run")
+    for loss in [*falling(30), 1e6]:
+        first.log(loss=loss)
+    first.close()
+    with receiving() as receiver, told(receiver), watching(logs, *slack(tmp_path)) as watch:
+        eventually(lambda: receiver.taken)
+        assert watch.post("/-/reload")[0] == 200
+        second = Run(logs / "run", ".second")
+        for loss in [*falling(5), 1e6]:
+            second.log(loss=loss)
+        second.flush()
+        eventually(lambda: "High firing 5" in transitions(receiver))
+        assert transitions(receiver) == ["High firing 30", "High resolved 30", "High firing 5"]
+        second.close()
+
+
+def test_an_archive_is_no_news_and_a_run_that_goes_on_is(tmp_path: Path) -> None:
+    """Somebody starts the monitor over a directory of old runs, dead ones among them."""
+    logs = tmp_path / "logs"
+    long_ago = time.time() - 30 * 86400
+    for i in range(3):
+        write_run(logs / f"old{i}", {"loss": [1.0, 1e6]}, begin=long_ago)
+    write_run(logs / "today", {"loss": [1.0, 1e6]}, begin=time.time() - 3600)
+    with receiving() as receiver, told(receiver):
+        with watching(logs, *slack(tmp_path)) as watch:
+            assert len(watch.alerts()) == 4
+            eventually(lambda: receiver.taken)
+            assert watch.post("/-/reload")[0] == 200
+            training = Run(logs / "old1")
+            training.step = 2
+            training.log(loss=1e6)
+            training.flush()
+            eventually(lambda: len(receiver.taken) == 2)
+            watch.signal(signal.SIGTERM)
+            assert watch.process.wait(30) == 0
+        runs = [text.split(":")[0] for text in receiver.texts()]
+        assert runs == ["today", "old1"]
+    training.close()
+
+
+def test_slack_is_told_of_a_picture_that_is_there(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    training = Run(tmp_path / "logs" / "a b")
+    for loss in [*falling(30), 1e6]:
+        training.log(loss=loss)
+    training.close()
+    public = ("--external-url", "https://monitor.example")
+    with (
+        receiving() as receiver,
+        told(receiver),
+        watching(tmp_path / "logs", *slack(tmp_path), *public) as watch,
+    ):
+        eventually(lambda: receiver.taken)
+        ((_, body),) = receiver.taken
+        (image,) = [block for block in body["blocks"] if block["type"] == "image"]
+        path = image["image_url"].removeprefix("https://monitor.example")
+        with urllib.request.urlopen(watch.address + path, timeout=30) as answer:
+            assert answer.read().startswith(b"\x89PNG")
+
+
 def test_last_words_before_the_end_are_told(tmp_path: Path) -> None:
     """A trainer that dies of its fault takes the sidecar with it, in the same moment."""
     training = Run(tmp_path / "logs" / "run")
@@ -186,7 +248,7 @@ def test_killed_again_and_again_while_the_receiver_fails(tmp_path: Path) -> None
     calm = False
 
     def mood() -> Mood:
-        moods: list[Mood] = ["ok", "ok", "500", "429", "reset"]
+        moods: list[Mood] = [*("ok", "500", "429", "reset") * 2, "ok", "hang"]
         return "ok" if calm else chance.choice(moods)
 
     expected: list[str] = []

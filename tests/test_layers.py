@@ -44,7 +44,17 @@ ALLOWED: dict[str, set[str]] = {
     },
     "demo": {"__init__", "rich", "numpy", "torch", "sklearn"},
     # the only loop, the only clock
-    "daemon": {"alerts", "follower", "notices", "own_metrics", "page", "rules", "sinks", "sources"}
+    "daemon": {
+        "alerts",
+        "archive",
+        "follower",
+        "notices",
+        "own_metrics",
+        "page",
+        "rules",
+        "sinks",
+        "sources",
+    }
     | {"views", "web", "prometheus_client"},
     # what leaves the house
     "own_metrics": {"follower", "__init__", "prometheus_client"},
@@ -86,6 +96,7 @@ ALLOWED: dict[str, set[str]] = {
     "sources": {"formats", "points", "fsspec", "watchdog"},
     # the core: no files, no clock, no threads
     "episodes": {"alerts", "points", "rules", "numpy"},
+    "archive": {"views"},
     "views": {"alerts", "points", "numpy"},
     "alerts": {"points", "rules", "numpy"},
     "rules": {"detectors", "nearest", "points", "numpy", "pydantic", "pydantic_core", "yaml"},

@@ -64,7 +64,7 @@ def plot(
     output: str,
     kind: str | None,
 ) -> None:
-    """Draw a run in LOGDIR: its loss with the alerts, and its learning rate.
+    """Draw a run in LOGDIR: loss with alerts, the layers that they are about, learning rate.
 
     Needs matplotlib: pip install 'training-health-monitor[plot]'.
     """

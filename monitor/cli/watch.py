@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     default="127.0.0.1:6016",
     show_default=True,
     metavar="HOST:PORT",
-    help="Where /metrics and the API are served; port 0 takes a free one.",
+    help="Where the page, /metrics and the API are served; port 0 takes a free one.",
 )
 @click.option(
     "--state-dir",
@@ -106,18 +106,26 @@ def watch(
     try:
         listener = bind(host, port)
         scheme = "https" if web and web.context else "http"
-        address = f"{scheme}://{host}:{listener.getsockname()[1]}"
-        public = available() and external_url is not None and external_url.startswith("https://")
-        link = external_url or address
+        name = f"[{host}]" if ":" in host else host
+        address = f"{scheme}://{name}:{listener.getsockname()[1]}"
+        # Slack, which fetches them, knows no password.
+        fetched = external_url is not None and external_url.startswith("https://")
         delivery = Delivery(
-            state_dir, slack, alertmanager, link, os.environ, pictures=public, annotate=annotate
+            state_dir,
+            slack,
+            alertmanager,
+            external_url or address,
+            os.environ,
+            pictures=fetched and available() and not (web and web.users),
+            annotate=annotate,
+            near=f"{address}/" if scheme == "http" else None,
         )
     except (ListenError, UnusableError) as error:
         raise unusable(str(error)) from error
     console = Console()
     live = console.is_terminal and log_format is None
     log = _logger(log_format or "text", quiet=live)
-    title = f"monitor {__version__}  {' '.join(map(str, logdirs))}  {address}/metrics"
+    title = f"monitor {__version__}  {' '.join(map(str, logdirs))}  {address}/"
     screen = LiveScreen(console, title) if live else PlainScreen()
     settings = Settings(roots, rules, _layer_stats(), idle)
     sinks = [] if live else [LogSink(log)]

@@ -12,7 +12,7 @@ from monitor.explain.history import Explained, History
 from monitor.explain.plot import ASCII, BRAILLE, Marks, draw, scale
 from monitor.explain.table import Row, rows, window
 from monitor.notices import number
-from monitor.terminal import alert_text
+from monitor.terminal import Said
 
 MOST_SHOWN = 3
 
@@ -20,7 +20,7 @@ MOST_SHOWN = 3
 def print_explained(console: Console, found: Sequence[Explained]) -> None:
     """All of them, a few in full."""
     for each in found[:MOST_SHOWN]:
-        console.print(alert_text(each.alert), soft_wrap=not console.is_terminal)
+        console.print(Said(each.alert), soft_wrap=not console.is_terminal)
         for part in _evidence(console, each):
             console.print(part, soft_wrap=isinstance(part, Text) and not console.is_terminal)
     if len(found) > MOST_SHOWN:

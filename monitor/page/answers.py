@@ -20,7 +20,7 @@ SECURITY = {
     "cross-origin-resource-policy": "same-origin",
 }
 JSON = {**SECURITY, "cache-control": "no-store", "content-type": "application/json"}
-NO_RUN = "No run is called so, or its files are gone."
+NO_RUN = "There is no run of this name, or its files are gone."
 
 
 def find(views: Mapping[str, RunView], name: str) -> RunView | None:

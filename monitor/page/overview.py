@@ -15,7 +15,7 @@ import numpy as np
 from monitor.page.text import clean, rounded
 from monitor.points import Floats
 from monitor.rules.model import Severity
-from monitor.views import RunView
+from monitor.views import RunView, by_name
 
 HEALTHS = ("critical", "warning", "info", "ok")
 """From worst to best: the worst severity that fires; "ok" if nothing does."""
@@ -85,7 +85,7 @@ class Query:
 _KEYS: Mapping[str, Callable[[Row], tuple[object, ...]]] = {
     # The worst first, among equals the one heard of last.
     "health": lambda row: (HEALTHS.index(row["health"]), -_firing(row), -row["last_event"]),
-    "name": lambda row: (row["run"],),
+    "name": lambda row: by_name(row["run"]),
     "step": lambda row: (row["last_step"],),
     "event": lambda row: (row["last_event"],),
     "alerts": lambda row: (_firing(row), row["resolved"]),
@@ -139,7 +139,9 @@ class Rows:
         ]
         counts = Counter(row["health"] for row, _ in named)
         left = [pair for pair in named if pair[0]["health"] in asked.health]
-        left.sort(key=lambda pair: pair[0]["run"])  # Equal keys stand in the order of names.
+        left.sort(
+            key=lambda pair: by_name(pair[0]["run"])
+        )  # Equal keys stand in the order of names.
         key = _KEYS[asked.sort]
         left.sort(key=lambda pair: key(pair[0]), reverse=asked.descending)
         pages = max(1, -(-len(left) // asked.rows))

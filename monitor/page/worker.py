@@ -65,7 +65,7 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         try:
             kind, body = answer(histories, request)
         except UnknownRun:
-            kind, body = Kind.PROBLEM, b"No run is called so, or its files are gone."
+            kind, body = Kind.PROBLEM, b"There is no run of this name, or its files are gone."
         except Exception as error:  # noqa: BLE001 - one run that cannot be read costs itself only
             histories.forget(request["run"])
             sentence = f"The run could not be read: {error}"

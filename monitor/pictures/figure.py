@@ -1,4 +1,6 @@
-"""A picture drawn: the loss with its alerts, and the learning rate below. Needs matplotlib.
+"""A picture drawn: the loss with its alerts, layers that are at fault, and the learning rate.
+
+Needs matplotlib.
 
 The object-oriented side of matplotlib only: nothing global is touched, and no window is opened.
 """
@@ -15,15 +17,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.lib.stride_tricks import sliding_window_view
 
 from monitor.pictures.gather import Line, Picture, Span
+from monitor.pictures.heat import draw_heat
+from monitor.pictures.words import plain
 from monitor.points import Floats, Ints
 
-WIDTH, HEIGHT, DPI = 8.0, 4.2, 120
+WIDTH, HEIGHT, HEAT_HEIGHT, DPI = 8.0, 4.2, 1.9, 120
 LOG_FROM = 50.0
 """The scale is logarithmic where the greatest of all values is so many times the least."""
-SMOOTHING = 40
-"""The smooth curve is the mean of a fortieth of the buckets around each."""
+SMOOTHING = 24
+"""The smooth curve is the median of a twenty-fourth of the buckets around each: it neither lags nor
+shows a leap before it comes."""
 MOST_LABELS = 6
 _CHARACTERS = 110
 """Of a label's size that fit side by side."""
@@ -48,7 +54,8 @@ def draw(picture: Picture, kind: str) -> bytes:
     """``picture`` as ``png`` or ``svg``; white behind, since messages may be dark."""
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names in letters that the font does not have
-        figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained")
+        height = HEIGHT + (HEAT_HEIGHT if picture.heat else 0.0)
+        figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
         _fill(figure, picture)
         written = io.BytesIO()
         metadata = {"Date": None} if kind == "svg" else {"Software": None}
@@ -58,17 +65,21 @@ def draw(picture: Picture, kind: str) -> bytes:
 
 def _fill(figure: Figure, picture: Picture) -> None:
     rates = picture.rates if any(line.attempts for line in picture.rates) else ()
-    ratios = [3.2, 1] if rates else [1]
+    ratios = [3.2, *([2.0] if picture.heat else []), *([1.0] if rates else [])]
     rows = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)
     axes: list[Axes] = list(rows[:, 0])
     name = "this run" if picture.run == "." else picture.run
-    figure.suptitle(_plain(name, 90), x=0.01, ha="left", weight="bold", parse_math=False)
+    figure.suptitle(plain(name, 90), x=0.01, ha="left", weight="bold", parse_math=False)
+    curves = [axes[0], *(axes[-1:] if rates else [])]
     _curves(axes[0], picture.lines, smooth=True)
     if rates:
-        _curves(axes[1], rates, smooth=False)
+        _curves(axes[-1], rates, smooth=False)
     axes[-1].set_xlabel("step")
-    last = _last_step(picture)
-    for at in axes:
+    limits, last = axes[0].get_xlim(), _last_step(picture)
+    if picture.heat:
+        draw_heat(axes[1], picture.heat)
+    axes[0].set_xlim(limits)
+    for at in curves:
         for span in picture.spans:
             _shade(at, span, last)
     _labels(axes[0], picture.spans)
@@ -86,13 +97,15 @@ def _curves(axes: Axes, lines: Sequence[Line], smooth: bool) -> None:
             low, high = attempt.low[order, 0], attempt.high[order, 0]
             faint = 0.35 if smooth and len(steps) > 2 * SMOOTHING else 1.0
             axes.fill_between(steps, low, high, color=colour, alpha=0.25, linewidth=0)
-            axes.plot(steps, mean, color=colour, linewidth=0.9, alpha=faint)
+            # A learning rate holds until the next.
+            drawn = "default" if smooth else "steps-post"
+            axes.plot(steps, mean, color=colour, linewidth=0.9, alpha=faint, drawstyle=drawn)
             if faint < 1.0:
-                axes.plot(steps, _smoothed(mean), color=colour, linewidth=1.6)
+                axes.plot(steps, smoothed(mean), color=colour, linewidth=1.6)
             _crosses(axes, steps[attempt.bad[order, 0] > 0])
         if line.attempts:
-            shown.append(Line2D([], [], color=colour, linewidth=1.6, label=_plain(line.tag, 60)))
-    legend = axes.legend(handles=shown, loc="upper right", fontsize=8, framealpha=0.8)
+            shown.append(Line2D([], [], color=colour, linewidth=1.6, label=plain(line.tag, 60)))
+    legend = axes.legend(handles=shown, loc="best", fontsize=8, framealpha=0.8)
     for text in legend.get_texts():
         text.set_parse_math(False)
     axes.margins(x=0.01)
@@ -112,17 +125,12 @@ def _known(values: Floats) -> Floats:
     return found
 
 
-def _smoothed(values: Floats) -> Floats:
-    """The mean of the finite ones around each; as many to either side."""
+def smoothed(values: Floats) -> Floats:
+    """The median of the finite ones around each."""
     half = max(1, len(values) // SMOOTHING // 2)
-    known = np.isfinite(values)
-    total = np.concatenate(([0.0], np.cumsum(np.where(known, values, 0.0))))
-    count = np.concatenate(([0], np.cumsum(known)))
-    at = np.arange(len(values))
-    room = np.minimum(half, np.minimum(at, len(values) - 1 - at))
-    begin, end = at - room, at + room + 1
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(known, (total[end] - total[begin]) / (count[end] - count[begin]), np.nan)
+    known = np.where(np.isfinite(values), values, np.nan)
+    around = sliding_window_view(np.pad(known, half, constant_values=np.nan), 2 * half + 1)
+    return np.where(np.isnan(known), np.nan, np.nanmedian(around, axis=1))
 
 
 def _crosses(axes: Axes, steps: Ints) -> None:
@@ -163,7 +171,7 @@ def _labels(axes: Axes, spans: Sequence[Span]) -> None:
     """Where each row of labels ends."""
     first, width = axes.get_xlim()[0], axes.get_xlim()[1] - axes.get_xlim()[0] or 1.0
     for span in shown:
-        text = _plain(span.alert, 40)
+        text = plain(span.alert, 40)
         needed = len(text) / _CHARACTERS
         begin = min((span.fired - first) / width, 1.0 - needed)
         row = next((i for i, end in enumerate(free) if end <= begin), len(free))
@@ -179,14 +187,3 @@ def _labels(axes: Axes, spans: Sequence[Span]) -> None:
     if len(spans) > len(shown):
         said = f"{len(spans) - len(shown)} more alerts"
         axes.text(0.0, 1.015, said, transform=axes.transAxes, fontsize=7, color="#5b7083")
-
-
-def _plain(text: str, most: int) -> str:
-    """Nothing that a font or an SVG file cannot hold; long names lose their middle."""
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    shown = shown.encode("utf-8", "replace").decode()
-    return (
-        shown
-        if len(shown) <= most
-        else f"{shown[: most // 2]}\N{HORIZONTAL ELLIPSIS}{shown[-(most // 2) :]}"
-    )

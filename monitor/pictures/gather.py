@@ -12,13 +12,17 @@ from monitor.history.run import RunHistory
 from monitor.nearest import hint
 from monitor.notices import picture_name
 from monitor.parallel import read_to_the_end
+from monitor.points import LAYER_PREFIX
 from monitor.rules import RuleSet
 from monitor.sources.logdir import LogDirs
 from monitor.sources.scan import Root
 
+LAYER_COLUMNS = 160
 BUCKETS = 800
 """As many as a picture has columns; extremes are kept, whatever the number of points."""
 MOST_CURVES = 6
+TELLING = {"act_nonfinite": "act_rms", "grad_nonfinite": "grad_norm"}
+"""Instead of a count of values that were not finite: what became of the values until then."""
 
 
 class UnknownName(ValueError):  # noqa: N818 - reads as what it says
@@ -47,6 +51,15 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Heat:
+    """A statistic of the layers, in depth order."""
+
+    stat: str
+    names: tuple[str, ...]
+    cells: Thinned
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """What is to be drawn."""
 
@@ -56,6 +69,8 @@ class Picture:
     rates: tuple[Line, ...]
     """Learning rates."""
     spans: tuple[Span, ...]
+    heat: Heat | None = None
+    """Where an alert is about layers: what it saw of them."""
 
 
 def gather(
@@ -83,6 +98,7 @@ def gather(
         lines=_lines(history, _wanted(rules, run, tags, tag, chosen)),
         rates=_lines(history, _of_role(rules, run, tags, "learning_rate")),
         spans=tuple(_span(alert, alert is chosen) for alert in alerts),
+        heat=_heat(history, alerts if chosen is None else [chosen]),
     )
 
 
@@ -94,7 +110,7 @@ def _run(logdirs: Sequence[Root], run: str | None) -> str:
     if run is None and len(there) == 1:
         return there[0]
     if run is None or run not in there:
-        said = "which run is meant?" if run is None else f"no run is called {run!r}"
+        said = "which run is meant (--run)?" if run is None else f"no run is called {run!r}"
         raise UnknownName(said + hint(run or "", there[:20], "there are"))
     return run
 
@@ -139,6 +155,17 @@ def _of_role(rules: RuleSet, run: str, tags: Sequence[str], role: str) -> list[s
 def _lines(history: RunHistory, tags: Sequence[str]) -> tuple[Line, ...]:
     found = ((tag, history.scalar(tag, BUCKETS)[1]) for tag in tags[:MOST_CURVES])
     return tuple(Line(tag, tuple(attempts)) for tag, attempts in found)
+
+
+def _heat(history: RunHistory, alerts: Sequence[Alert]) -> Heat | None:
+    """Of the first statistic that one of the alerts is about."""
+    for tag in (tag for alert in alerts for tag in alert.tags if tag.startswith(LAYER_PREFIX)):
+        own = tag.removeprefix(LAYER_PREFIX)
+        for stat in (TELLING.get(own, own), own):
+            if found := history.layers(stat, LAYER_COLUMNS):
+                names, cells = found
+                return Heat(stat, names[: cells.high.shape[1]], cells)
+    return None
 
 
 def _span(alert: Alert, chosen: bool) -> Span:

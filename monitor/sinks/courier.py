@@ -122,6 +122,7 @@ class Courier:
 
     def deliver(self, hurry: bool = False) -> None:
         """Sends what is due, oldest first; in a hurry also what is gathered still."""
+        self._tell_of_loss()
         now = self._clock()
         if now < self._not_before:
             return
@@ -131,6 +132,12 @@ class Courier:
                 return
             if not self._send(run, some):
                 return
+
+    def _tell_of_loss(self) -> None:
+        if lost := self._ledger.given_up(self._channel.name):
+            why = "too many were waiting"
+            self._log.error("given up", sink=self._channel.name, alerts=lost, problem=why)
+            self._count("given_up")
 
     def _rest(self, hurry: bool) -> bool:
         """Between two messages; False if the daemon has been told to end meanwhile."""

@@ -26,6 +26,8 @@ GATHER_SECONDS = 0.5
 """What becomes news within so much time goes out together."""
 OLDEST_SECONDS = 24 * 3600.0
 """What could not be delivered for so long is given up, and counted."""
+MOST_WAITING = 10_000
+"""Deliveries that wait for a channel; of more, the oldest are given up, and counted."""
 FORGET_SECONDS = 90 * 86400.0
 """Of runs that have not been seen for so long nothing is kept."""
 
@@ -66,6 +68,7 @@ class Ledger:
         self._channels = tuple(channels)
         self._lock = threading.Lock()
         self._ready = False
+        self._given_up = dict.fromkeys(channels, 0)
         self.lost = ""
         """What went wrong with the file, if it did: from then on memory has to do."""
         self._db = _open(directory)
@@ -96,19 +99,25 @@ class Ledger:
         """The daemon is alive at ``now``: what ends later will be news for the next one."""
         self._write(lambda db: db.execute("INSERT OR REPLACE INTO alive VALUES (1, ?)", (now,)))
 
-    def update(self, run: str, alerts: Sequence[Alert], now: float) -> list[Notice]:
+    def update(
+        self, run: str, alerts: Sequence[Alert], now: float, archived: bool = False
+    ) -> list[Notice]:
         """What is news in a run's ``alerts``; written down, with deliveries, before it is told.
 
-        Until :meth:`ready`, alerts that were over before the last daemon's end are history.
+        Until :meth:`ready`, alerts that were over before the last daemon's end are history; in an
+        ``archived`` run, which was silent for long, those that fired before it. They will be news
+        if the run goes on.
         """
         known = self._known.get(run, {})
         found = news(known, alerts) if alerts or known else []
         if not found:
             return []
-        over = {n.identity for n in found if n.resolved and (n.ended_at or math.inf) < self._alive}
-        past = set[Identity]() if self._ready else over - known.keys()
+        past = {n.identity for n in found if self._is_past(n, archived)}
+        past -= {key for key, said in known.items() if said is not None}
         told = [notice for notice in found if notice.identity not in past]
-        after = {n.identity: None if n.resolved else n.document for n in found}
+        after = {
+            n.identity: None if n.resolved or n.identity in past else n.document for n in found
+        }
         alerts_rows = [
             (run, *key, None if said is None else _json(said), now) for key, said in after.items()
         ]
@@ -121,10 +130,18 @@ class Ledger:
         def write(db: sqlite3.Connection) -> None:
             db.executemany("INSERT OR REPLACE INTO alerts VALUES (?, ?, ?, ?, ?, ?)", alerts_rows)
             db.executemany(_DELIVER, deliveries)
+            for channel in self._channels if deliveries else ():
+                self._given_up[channel] += db.execute(_BOUND, (channel, MOST_WAITING)).rowcount
 
         self._write(write)
         self._known[run] = _bounded({**known, **after})
         return told
+
+    def _is_past(self, notice: Notice, archived: bool) -> bool:
+        if archived and notice.identity.clock < self._alive:
+            return True
+        ended = notice.ended_at or math.inf
+        return not self._ready and notice.resolved and ended < self._alive
 
     def runs(self) -> frozenset[str]:
         """Runs of which an alert was told as firing, and not as resolved."""
@@ -161,6 +178,12 @@ class Ledger:
             ).fetchone()
         return int(count)
 
+    def given_up(self, channel: str) -> int:
+        """How many were given up since this was last asked, because too many waited."""
+        with self._lock:
+            count, self._given_up[channel] = self._given_up[channel], 0
+        return count
+
     def strike(self, deliveries: Iterable[Delivery]) -> None:
         """They have been taken, or given up."""
         ids = [(delivery.id,) for delivery in deliveries]
@@ -194,6 +217,10 @@ class Ledger:
 _DELIVER = (
     "INSERT INTO deliveries (channel, run, firing, document, since, due, tries)"
     " VALUES (?, ?, ?, ?, ?, ?, 0)"
+)
+_BOUND = (
+    "DELETE FROM deliveries WHERE id IN"
+    " (SELECT id FROM deliveries WHERE channel = ? ORDER BY id DESC LIMIT -1 OFFSET ?)"
 )
 _TRIED = "UPDATE deliveries SET tries = tries + 1 WHERE id = ?"
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import itertools
 import logging
 import math
+import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +22,9 @@ from monitor.sinks.ledger import Delivery
 
 VARIABLE = "MONITOR_SLACK_WEBHOOK_URL"
 TIMEOUT_SECONDS = 10
+DRAWING_SECONDS = 10
+"""So long a message waits for its picture to be drawn. Slack, which fetches it while it takes the
+message, waits for a few seconds only."""
 HEADER_LENGTH, TEXT_LENGTH = 150, 3000
 """Slack's limits for a header and for the text of a section, in characters."""
 _SIGNS = {"critical": ":red_circle:", "warning": ":large_orange_circle:"}
@@ -62,20 +68,27 @@ class Slack:
     pause = 1.0
     """Slack takes about one message a second of each webhook."""
 
-    def __init__(self, address: str, link: str, pictures: bool = False) -> None:
+    def __init__(
+        self, address: str, link: str, pictures: bool = False, near: str | None = None
+    ) -> None:
         """``link``: where people see more; a run's name is added as ``?run=``.
 
-        ``pictures``: Slack, which fetches them itself, can reach those below ``link``.
+        ``pictures``: Slack, which fetches them itself, can reach those below ``link``. ``near``:
+        where they are to be had from here, so that they are drawn before Slack is told of them.
         """
         self._client = WebhookClient(
             address, timeout=TIMEOUT_SECONDS, retry_handlers=[], logger=_SILENT
         )
         self._link = link
         self._pictures = pictures
+        self._near = near
 
     def send(self, run: str, deliveries: Sequence[Delivery]) -> Outcome:
         """Posts it; whatever goes wrong is an outcome, without the webhook's address in it."""
         said = [(d.firing, d.document) for d in deliveries]
+        firing = [document for fires, document in said if fires]
+        if self._pictures and self._near is not None and firing:
+            _drawn(self._near + _picture_path(run, firing))
         outcome = self._post(message(run, said, self._link, self._pictures))
         if self._pictures and isinstance(outcome, Refused):
             # A picture that Slack could not fetch makes it refuse all of the message.
@@ -118,9 +131,15 @@ def message(
         {"type": "header", "text": _plain(title, HEADER_LENGTH)},
         *(block for fires, said in transitions for block in (_firing if fires else _over)(said)),
         *([_picture(link, run, firing)] if pictures and firing else []),
-        {"type": "context", "elements": [_markup(f"<{_fitting(_page(link, run), 2000)}|More>")]},
+        {
+            "type": "context",
+            "elements": [_markup(f"<{_fitting(_page(link, run), 2000)}|Show the run>")],
+        },
     ]
-    text = _fitting(f"{title}: {names}", TEXT_LENGTH)
+    # What a telephone shows of it.
+    text = _fitting(
+        "\n".join([f"{title}: {names}", *(said["summary"] for said in firing[:1])]), 500
+    )
     return {"text": text, "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
 
 
@@ -144,11 +163,28 @@ def _over(said: AlertDocument) -> list[Mapping[str, Any]]:
 
 
 def _picture(link: str, run: str, firing: Sequence[AlertDocument]) -> Mapping[str, Any]:
-    worst = min(firing, key=lambda said: (*_SIGNS, "info").index(said["severity"]))
-    name = picture_name(worst["alert"], worst["fired_step"])
-    where = f"{link}runs/{quote(_text(run))}/alert/{quote(name, safe='')}.png"
-    said = {"image_url": where, "alt_text": _fitting(f"The curve of {run}: {name}", 1900)}
+    where = f"{link}{_picture_path(run, firing)}"
+    said = {"image_url": where, "alt_text": _fitting(f"The curve of {run}: {_worst(firing)}", 1900)}
     return {"type": "image", **said}
+
+
+def _worst(firing: Sequence[AlertDocument]) -> str:
+    """The picture of the worst of them."""
+    worst = min(firing, key=lambda said: (*_SIGNS, "info").index(said["severity"]))
+    return picture_name(worst["alert"], worst["fired_step"])
+
+
+def _picture_path(run: str, firing: Sequence[AlertDocument]) -> str:
+    return f"runs/{quote(_text(run))}/alert/{quote(_worst(firing), safe='')}.png"
+
+
+def _drawn(address: str) -> None:
+    """Waits for a picture; whatever comes of it, the message goes out."""
+    with (
+        suppress(OSError, http.client.HTTPException),
+        urllib.request.urlopen(address, timeout=DRAWING_SECONDS) as answer,  # noqa: S310 - our own
+    ):
+        answer.read()
 
 
 def _section(text: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -17,7 +17,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from monitor.terminal.tables import alert_text, run_table
+from monitor.terminal.tables import Said, run_table
+from monitor.terminal.text import plural
 from monitor.views import RunView
 
 LINES_PER_ALERT = 8
@@ -85,9 +86,10 @@ class LiveScreen:
         shown = alerts[: max(1, height // (2 * LINES_PER_ALERT))]
         rows = max(3, height - 8 - LINES_PER_ALERT * len(shown))
         parts: list[RenderableType] = [Text(self._title, style="dim")]
-        parts += [alert_text(alert) for alert in shown]
+        parts += [Said(alert) for alert in shown]
         if len(alerts) > len(shown):
-            parts.append(Text(f"... and {len(alerts) - len(shown)} more alerts", style="dim"))
+            more = plural(len(alerts) - len(shown), "more alert")
+            parts.append(Text(f"... and {more}", style="dim"))
         parts.append(run_table(views, rows=rows))
         return Group(*parts)
 

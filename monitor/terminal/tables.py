@@ -4,68 +4,92 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from monitor.alerts import Alert
 from monitor.notices import advice, number, summary
 from monitor.rules import Severity
-from monitor.terminal.text import Name, Sparkline, plain
-from monitor.views import RunView
+from monitor.rules.model import Rule
+from monitor.terminal.text import Name, Sparkline, plain, plural
+from monitor.views import RunView, by_name
 
 COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "bold red"}
 RUNS_SHOWN = 30
 SPARKLINE = 24
 MANY_RUNS = 5
 """From so many runs on, a table sums up what fired."""
+LOSS_FROM, EVENT_FROM, WHERE_FROM = 50, 64, 80
+"""A terminal so wide has room for losses, for ages, and for all that sums up an archive."""
+INDENT = 9
 WHERE_SHOWN = 3
 """Runs that the table names for each rule."""
 
 
-def run_table(views: Sequence[RunView], now: float | None = None, rows: int = RUNS_SHOWN) -> Table:
+def run_table(views: Sequence[RunView], now: float | None = None, rows: int = RUNS_SHOWN) -> Runs:
     """One row per run, the sick ones first; at most ``rows`` of them."""
     now = time.time() if now is None else now
-    table = empty_table()
-    ordered = sorted(views, key=by_health)
-    for view in ordered[:rows]:
-        table.add_row(*run_row(view, now))
-    if len(ordered) > rows:
-        more = Text(f"... and {len(ordered) - rows} more", style="dim")
-        table.add_row(more, "", "", "", "")
-    return table
+    shown = [(view, "") for view in sorted(views, key=by_health)[:rows]]
+    return Runs(shown, now, len(views) - len(shown))
 
 
-def empty_table() -> Table:
-    """For rows of :func:`run_row`."""
-    table = Table(expand=True)
-    table.add_column("run", no_wrap=True, ratio=3)
-    table.add_column("health", no_wrap=True, ratio=2, min_width=8)
-    table.add_column("loss", no_wrap=True, ratio=1, min_width=4, max_width=SPARKLINE)
-    table.add_column("step", justify="right", no_wrap=True, min_width=5)
-    table.add_column("last event", justify="right", no_wrap=True, min_width=8)
-    return table
+class Runs:
+    """Runs with their styles as a table, with as many columns as there is room for. Renderable."""
+
+    def __init__(self, rows: Sequence[tuple[RunView, str]], now: float, more: int = 0) -> None:
+        """``more``: how many there are beside these."""
+        self._rows = rows
+        self._now = now
+        self._more = more
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        table = Table(expand=True)
+        table.add_column("run", no_wrap=True, ratio=3)
+        table.add_column("health", no_wrap=True, ratio=2, min_width=8)
+        if options.max_width >= LOSS_FROM:
+            table.add_column("loss", no_wrap=True, ratio=1, min_width=6, max_width=SPARKLINE)
+        table.add_column("step", justify="right", no_wrap=True, min_width=5)
+        if options.max_width >= EVENT_FROM:
+            table.add_column("last event", justify="right", no_wrap=True, min_width=8)
+        there = {str(column.header) for column in table.columns}
+        for view, style in self._rows:
+            cells = _cells(view, self._now)
+            table.add_row(*(cell for name, cell in cells.items() if name in there), style=style)
+        if self._more:
+            table.add_row(Text(f"... and {self._more} more", style="dim"))
+        yield table
+
+
+def _cells(view: RunView, now: float) -> dict[str, RenderableType]:
+    """Of each column: name, health, loss so far, step and age."""
+    return {
+        "run": Name(view.run),
+        "health": health(view),
+        "loss": Sparkline(view.trend),
+        "step": str(view.last_step),
+        "last event": Text(_age(view, now)),
+    }
+
+
+def _age(view: RunView, now: float) -> str:
+    return f"{age_text(now - view.last_event)} ago" if view.last_event else "never"
 
 
 def run_lines(views: Sequence[RunView]) -> Iterator[str]:
     """For programs that read lines: name, what fires or "ok", step, age; between tabs."""
     now = time.time()
     for view in sorted(views, key=by_health):
-        age = f"{age_text(now - view.last_event)} ago" if view.last_event else "never"
-        yield "\t".join((plain(view.run), health(view).plain, f"step {view.last_step}", age))
+        cells = plain(view.run), health(view).plain, f"step {view.last_step}", _age(view, now)
+        yield "\t".join(cells)
 
 
-def run_row(view: RunView, now: float) -> tuple[RenderableType, ...]:
-    """Name, health, loss so far, step and age."""
-    age = f"{age_text(now - view.last_event)} ago" if view.last_event else "never"
-    curve = Sparkline(view.trend)
-    return Name(view.run), health(view), curve, str(view.last_step), Text(age)
-
-
-def by_health(view: RunView) -> tuple[int, str]:
+def by_health(view: RunView) -> tuple[object, ...]:
     """To sort by: the worst first, then by name."""
-    return -worst(view), view.run
+    return -worst(view), by_name(view.run)
 
 
 def worst(view: RunView) -> int:
@@ -90,54 +114,112 @@ def age_text(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} s"
 
 
-def alert_text(alert: Alert) -> Text:
-    """An alert for people: what was seen, what it usually means, what to try."""
+class Said:
+    """An alert for people: what was seen, what it usually means, what to try. Renderable.
+
+    At a terminal what belongs to it is indented; elsewhere it is one line for each.
+    """
+
+    def __init__(self, alert: Alert) -> None:
+        self._alert = alert
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        alert = self._alert
+        yield _headline(alert)
+        indent = INDENT if options.max_width >= LOSS_FROM else 2
+        for said, style in ((summary(alert), ""), (advice(alert), "dim")):
+            if console.is_terminal:
+                yield Padding(Text(plain(said), style=style), (0, 0, 0, indent))
+            else:
+                yield Text(" " * INDENT + plain(said))
+        yield Text("")
+
+
+def _headline(alert: Alert) -> Text:
     colour = COLOURS[alert.rule.severity]
     text = Text()
-    text.append(f"{alert.rule.severity.label:<8} ", style=colour)
+    text.append(f"{alert.rule.severity.label:<{INDENT - 1}} ", style=colour)
     text.append(f"{alert.rule.alert}", style=colour)
     text.append(f"  {plain(alert.run)}", style="bold")
     text.append(f"  step {alert.fired.step}")
     if alert.resolved is not None:
         text.append(f", resolved at step {alert.resolved.step}", style="dim")
-    text.append(f"  ({alert.rule.detector.name}, {number(alert.evidence.value)})\n", style="dim")
-    text.append(f"         {plain(summary(alert))}\n")
-    text.append(f"         {plain(advice(alert))}\n", style="dim")
+    text.append(f"  ({alert.rule.detector.name}, {number(alert.evidence.value)})", style="dim")
     return text
 
 
-def rule_table(alerts: Sequence[Alert], runs: int) -> Table:
-    """Which rules fired how often and where, over an archive of ``runs`` runs."""
-    table = Table(expand=True)
-    table.add_column("alert", no_wrap=True)
-    table.add_column("severity", no_wrap=True)
-    table.add_column("runs", justify="right", no_wrap=True)
-    table.add_column("of all", justify="right", no_wrap=True)
-    table.add_column("times", justify="right", no_wrap=True)
-    table.add_column("at step", justify="right", no_wrap=True)
-    table.add_column("where", ratio=1)
-    by_rule: dict[str, list[Alert]] = {}
+@dataclass(frozen=True, slots=True)
+class _Fired:
+    """One rule over an archive."""
+
+    rule: Rule
+    runs: tuple[str, ...]
+    steps: tuple[int, ...]
+    """Sorted."""
+
+    def cells(self, of: int) -> dict[str, str]:
+        """Of each column; ``of`` all runs that there are."""
+        first, last, runs = self.steps[0], self.steps[-1], self.runs
+        more = f" and {len(runs) - WHERE_SHOWN} more" if len(runs) > WHERE_SHOWN else ""
+        return {
+            "alert": self.rule.alert,
+            "severity": self.rule.severity.label,
+            "runs": str(len(runs)),
+            "of all": f"{100 * len(runs) / of:.0f} %",
+            "times": str(len(self.steps)),
+            "at step": f"{first}" if first == last else f"{first} to {last}",
+            "where": plain(", ".join(runs[:WHERE_SHOWN])) + more,
+        }
+
+
+def _by_rule(alerts: Sequence[Alert]) -> list[_Fired]:
+    """Those that fired in the most runs first."""
+    found: dict[str, list[Alert]] = {}
     for alert in alerts:
-        by_rule.setdefault(alert.rule.alert, []).append(alert)
-    for name, fired in sorted(by_rule.items(), key=lambda item: -_count_runs(item[1])):
-        rule, steps = fired[0].rule, sorted(alert.fired.step for alert in fired)
-        where = list(dict.fromkeys(alert.run for alert in fired))
-        more = f" and {len(where) - WHERE_SHOWN} more" if len(where) > WHERE_SHOWN else ""
-        colour = COLOURS[rule.severity]
-        table.add_row(
-            Text(name, style=colour),
-            Text(rule.severity.label, style=colour),
-            str(len(where)),
-            f"{100 * len(where) / runs:.0f} %",
-            str(len(fired)),
-            f"{steps[0]}" if steps[0] == steps[-1] else f"{steps[0]} to {steps[-1]}",
-            Text(plain(", ".join(where[:WHERE_SHOWN])) + more),
+        found.setdefault(alert.rule.alert, []).append(alert)
+    fired = [
+        _Fired(
+            each[0].rule,
+            tuple(dict.fromkeys(alert.run for alert in each)),
+            tuple(sorted(alert.fired.step for alert in each)),
         )
-    return table
+        for each in found.values()
+    ]
+    return sorted(fired, key=lambda one: -len(one.runs))
 
 
-def _count_runs(alerts: Sequence[Alert]) -> int:
-    return len({alert.run for alert in alerts})
+class Summary:
+    """Which rules fired how often and where, over an archive of ``runs`` runs. Renderable."""
+
+    def __init__(self, alerts: Sequence[Alert], runs: int) -> None:
+        self._fired = _by_rule(alerts)
+        self._runs = runs
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not console.is_terminal:
+            for one in self._fired:
+                yield Text("  ".join(f"{k}: {v}" for k, v in one.cells(self._runs).items()))
+            return
+        left_out = {"severity", "of all", "times"} if options.max_width < WHERE_FROM else set()
+        left_out |= {"where"} if options.max_width < LOSS_FROM else set()
+        table = Table(expand=True)
+        for name in ("alert", "severity", "runs", "of all", "times", "at step", "where"):
+            if name not in left_out:
+                side: JustifyMethod = "left" if name in {"alert", "severity", "where"} else "right"
+                table.add_column(
+                    name, justify=side, no_wrap=name != "where", ratio=name == "where" or None
+                )
+        for one in self._fired:
+            style = COLOURS[one.rule.severity]
+            cells = one.cells(self._runs).items()
+            table.add_row(
+                *(
+                    Text(cell, style=style if name in {"alert", "severity"} else "")
+                    for name, cell in cells
+                    if name not in left_out
+                )
+            )
+        yield table
 
 
 def print_alerts(console: Console, alerts: Sequence[Alert], runs: int) -> None:
@@ -146,8 +228,9 @@ def print_alerts(console: Console, alerts: Sequence[Alert], runs: int) -> None:
     Of many runs, a table at the end says which rules fired how often and where.
     """
     for alert in alerts:
-        console.print(alert_text(alert), soft_wrap=not console.is_terminal)
+        console.print(Said(alert), soft_wrap=not console.is_terminal)
     if alerts and runs >= MANY_RUNS:
-        console.print(rule_table(alerts, runs))
+        console.print(Summary(alerts, runs), soft_wrap=not console.is_terminal)
     firing = sum(alert.active for alert in alerts)
-    console.print(Text(f"{runs} runs read; {len(alerts)} alerts, {firing} of them still firing."))
+    read, fired = plural(runs, "run"), plural(len(alerts), "alert")
+    console.print(Text(f"{read} read; {fired}, {firing} of them still firing."))

@@ -24,6 +24,11 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def plural(count: int, one: str) -> str:
+    """``1 alert``, ``2 alerts``."""
+    return f"{count} {one}" if count == 1 else f"{count} {one}s"
+
+
 def shortened(text: str, width: int) -> str:
     """At most ``width`` cells: long names differ at their ends, so the middle is left out."""
     if cell_len(text) <= width:

@@ -9,17 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from monitor.terminal.tables import alert_text, by_health, empty_table, run_row
+from monitor.terminal.tables import Runs, Said, by_health
 from monitor.terminal.text import plain
-from monitor.views import RunView
+from monitor.views import RunView, by_name
 
 SORTS: dict[str, Callable[[RunView], tuple[object, ...]]] = {
     "health": by_health,
-    "newest": lambda view: (-view.last_event, view.run),
-    "name": lambda view: (view.run,),
+    "newest": lambda view: (-view.last_event, by_name(view.run)),
+    "name": lambda view: by_name(view.run),
 }
 PAGE = 10
 _CHROME = 6
@@ -100,20 +99,18 @@ def screen(
     )
 
 
-def _runs(state: State, shown: Sequence[RunView], now: float, rows: int) -> Table:
-    table = empty_table()
+def _runs(state: State, shown: Sequence[RunView], now: float, rows: int) -> RenderableType:
     at, rows = min(state.selected, max(0, len(shown) - 1)), max(1, rows)
     first = max(0, min(at - rows // 2, len(shown) - rows))
-    for i, view in enumerate(shown[first : first + rows], start=first):
-        table.add_row(*run_row(view, now), style="reverse" if i == at else "")
-    return table
+    there = enumerate(shown[first : first + rows], start=first)
+    return Runs([(view, "reverse" if i == at else "") for i, view in there], now)
 
 
 def _alerts(view: RunView) -> RenderableType:
     """A run's alerts, those that fire first; the latest first."""
     latest = view.alerts[::-1]
     ordered = sorted(latest, key=lambda alert: not alert.active)
-    said = [alert_text(alert) for alert in ordered]
+    said: list[RenderableType] = [Said(alert) for alert in ordered]
     return Group(Text(plain(view.run), style="bold"), *(said or [Text("No alert.")]))
 
 

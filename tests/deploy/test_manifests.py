@@ -169,6 +169,8 @@ def test_the_unit_is_good(tmp_path: Path) -> None:
     program = tool("systemd-analyze")
     text = (DEPLOY / "systemd" / "training-health-monitor.service").read_text()
     assert "/opt/training-health/bin/monitor" in text
+    assert "MONITOR_OPTIONS=--slack" in text
+    assert " $MONITOR_OPTIONS\n" in text, "as words of their own, and none where it is not set"
     unit = tmp_path / "training-health-monitor.service"
     unit.write_text(text.replace("/opt/training-health/bin/monitor", "/bin/true"))
     said = call(program, "verify", "--man=no", unit)

@@ -97,7 +97,7 @@ def test_an_alert_arrives_and_the_monitors_death_is_no_recovery(tmp_path: Path) 
     for path in RULES:
         shutil.copy(path, tmp_path)
     port = free_port()
-    training = Run(tmp_path / "logs" / "sick")
+    training = Run(tmp_path / "logs" / "<!channel> sick")
     for loss in [*falling(40), NAN]:
         training.log(train__loss=loss)
     training.close()
@@ -109,8 +109,10 @@ def test_an_alert_arrives_and_the_monitors_death_is_no_recovery(tmp_path: Path) 
         with server(command, port, tmp_path), prometheus(shipped, tmp_path) as address:
             until(lambda: receiver.messages, "a message")
             (text,) = receiver.texts()
-            assert "FIRING: sick" in text
-            assert "sick: NaNWithinFirstSteps" in text
+            assert "<!" not in text
+            assert "FIRING: &lt;!channel> sick" in text
+            assert "&lt;!channel> sick: NaNWithinFirstSteps" in text
+            assert f"{watch.address}/?run=%3C%21channel%3E+sick" in text
             assert "at step 40" in text
             assert "critical" in text
 
@@ -121,3 +123,38 @@ def test_an_alert_arrives_and_the_monitors_death_is_no_recovery(tmp_path: Path) 
             assert query(address, 'ALERTS{alertname="TrainingAlert",alertstate="firing"}')
             assert [text for text in receiver.texts() if "RESOLVED" in text.upper()] == []
             assert len(receiver.messages) == 1
+
+
+def test_prometheus_is_let_in_with_its_certificate_and_password(tmp_path: Path) -> None:
+    """One web configuration for what Prometheus' own exporters take, and for us."""
+    tool("prometheus")
+    trustme, bcrypt = pytest.importorskip("trustme"), pytest.importorskip("bcrypt")
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(str(tmp_path / "key"))
+    issued.cert_chain_pems[0].write_to_path(str(tmp_path / "certificate"))
+    authority.cert_pem.write_to_path(str(tmp_path / "authority"))
+    hashed = bcrypt.hashpw(b"hunter2", bcrypt.gensalt(4)).decode()
+    web = tmp_path / "web.yml"
+    web.write_text(
+        "tls_server_config: {cert_file: certificate, key_file: key, min_version: TLS12}\n"
+        f"basic_auth_users: {{prometheus: '{hashed}'}}\n"
+    )
+    call(tool("promtool"), "check", "web-config", web)
+    (tmp_path / "logs").mkdir()
+    with watching(tmp_path / "logs", "--web-config", web, ready=False) as watch:
+        assert watch.logged("https://127.0.0.1")
+        target = {"targets": [f"127.0.0.1:{watch.address.rpartition(':')[2]}"]}
+        job: dict[str, Any] = {"scheme": "https", "static_configs": [target]}
+        job["tls_config"] = {"ca_file": str(tmp_path / "authority")}
+        known = {**job, "job_name": "known"}
+        known["basic_auth"] = {"username": "prometheus", "password": "hunter2"}
+        config = {
+            "global": {"scrape_interval": "1s"},
+            "scrape_configs": [known, {**job, "job_name": "stranger"}],
+        }
+        with prometheus(config, tmp_path) as address:
+            until(lambda: query(address, 'training_monitor_ready{job="known"} == 1'), "a scrape")
+            until(lambda: query(address, 'up{job="stranger"}'), "a refusal")
+            assert query(address, 'up{job="stranger"}')[0]["value"][1] == "0"
+            assert query(address, 'up{job="known"}')[0]["value"][1] == "1"

@@ -69,7 +69,9 @@ def train(training: Training, logdir: Path, seed: int) -> None:
 
     targets, expected = truth(inputs), truth(held_out)
     loss_of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = torch.nn.functional.mse_loss
-    with monitor.watch(model, optimizer, logdir=logdir / training.name, every=2) as health:
+    with monitor.watch(
+        model, optimizer, logdir=logdir / training.name, every=2, budget=1.0
+    ) as health:
         for step in range(training.steps):
             if step == training.at:
                 optimizer.param_groups[0]["lr"] *= training.then

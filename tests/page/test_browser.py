@@ -195,6 +195,53 @@ def below(prefix: str, address: str) -> Iterator[str]:
             thread.join()
 
 
+def test_where_there_is_nothing_it_says_so(
+    browser: api.Browser, thousand: Watch, tmp_path: Path
+) -> None:
+    with visiting(browser, thousand.address, "/?q=nobody") as visit:
+        page = visit.page
+        expect(page.get_by_text("0 of 1,000 runs")).to_be_visible()
+        expect(page.locator("table.runs")).to_be_hidden()
+        page.get_by_role("link", name="Show all runs").click()
+        expect(rows(page)).to_have_count(50)
+        visit.check()
+    with visiting(browser, thousand.address, "/?run=nobody") as visit:
+        expect(visit.page.get_by_role("alert")).to_contain_text("There is no run of this name")
+        expect(visit.page.get_by_role("heading", name="Loss")).to_be_hidden()
+    with watching(tmp_path) as watch, visiting(browser, watch.address) as visit:
+        expect(visit.page.get_by_text("There are no runs yet.")).to_be_visible()
+        expect(visit.page.locator("table.runs")).to_be_hidden()
+        write_run(tmp_path / "first", {"loss": falling(5)})
+        expect(rows(visit.page)).to_have_count(1)
+        visit.check()
+
+
+def test_a_telephone_shows_names_alerts_and_ages(browser: api.Browser, thousand: Watch) -> None:
+    with visiting(browser, thousand.address, width=390, height=800) as visit:
+        expect(rows(visit.page)).to_have_count(50)
+        wide = visit.page.get_by_role("region", name="List of runs").evaluate(
+            "region => region.scrollWidth - region.clientWidth"
+        )
+        assert wide <= 0
+        for column in ("name", "alerts", "event"):
+            expect(rows(visit.page).first.locator(f".c-{column}")).to_be_in_viewport(ratio=1)
+        visit.check()
+
+
+def test_a_smoothed_curve_leaps_where_the_curve_does(browser: api.Browser, thousand: Watch) -> None:
+    with visiting(browser, thousand.address) as visit:
+        leaps, spike = visit.page.evaluate(
+            """async () => {
+              const { smooth } = await import("./static/series.js");
+              const leap = Array.from({length: 100}, (_, i) => (i === 3 ? null : i < 60 ? 1 : 2));
+              const spike = leap.with(20, 1e9);
+              return [smooth(leap, 9), smooth(spike, 9)];
+            }"""
+        )
+    assert leaps == [None if i == 3 else 1 if i < 60 else 2 for i in range(100)]
+    assert spike == leaps
+
+
 def test_by_keyboard_alone(browser: api.Browser, thousand: Watch) -> None:
     with visiting(browser, thousand.address) as visit:
         page = visit.page

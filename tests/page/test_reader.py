@@ -49,7 +49,7 @@ def test_it_answers_and_says_what_is_wrong_and_goes_on(logs: Path, process: Proc
     assert whole is found["whole"] is True
     assert found["curves"][0]["points"] == 200
     first = pid(process)
-    with pytest.raises(UnreadableError, match="No run is called so"):
+    with pytest.raises(UnreadableError, match="There is no run of this name"):
         process.ask([logs], {"run": "x", **LOSS})
     _, body = process.ask([logs], {"run": "r", "stat": "grad_norm"})
     assert json.loads(body)["layers"] == []

@@ -68,7 +68,7 @@ def test_runs_and_a_run(client: TestClient) -> None:
     missing = client.get("/api/v1/run", params={"run": "x"})
     assert (missing.status_code, missing.json()) == (
         404,
-        {"error": "No run is called so, or its files are gone."},
+        {"error": "There is no run of this name, or its files are gone."},
     )
     refused = client.get("/api/v1/runs", params={"sort": "x"})
     assert (refused.status_code, "sort" in refused.json()["error"]) == (400, True)

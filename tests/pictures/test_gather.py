@@ -48,7 +48,7 @@ def test_a_tag_of_ones_own(tmp_path: Path) -> None:
     ("run", "tag", "name", "said"),
     [
         ("nobody", None, None, "no run is called 'nobody'"),
-        (None, None, None, "which run is meant"),
+        (None, None, None, r"which run is meant \(--run\)"),
         ("one", "los", None, "no series is called 'los'"),
         ("one", None, "LossPlateau", "no alert 'LossPlateau' has fired"),
     ],
@@ -60,3 +60,26 @@ def test_what_is_not_there_is_said(
     sick(tmp_path / "two")
     with pytest.raises(UnknownName, match=said):
         gather([tmp_path], RULES, run, tag, name)
+
+
+def test_an_alert_about_layers_comes_with_them(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    import monitor
+
+    torch.manual_seed(0)
+    parts = [part for _ in range(10) for part in (torch.nn.Linear(8, 8), torch.nn.Sigmoid())]
+    model = torch.nn.Sequential(*parts, torch.nn.Linear(8, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    with monitor.watch(model, optimizer, logdir=tmp_path, every=1) as health:
+        for step in range(12):
+            optimizer.zero_grad()
+            loss = model(torch.randn(16, 8)).square().mean()
+            loss.backward()
+            optimizer.step()
+            health.log({"train/loss": loss}, step)
+    picture = gather([tmp_path], RULES, ".", name="VanishingGradients")
+    assert picture.heat is not None
+    assert picture.heat.stat == "grad_norm"
+    assert picture.heat.names[:2] == ("0.weight", "0.bias")
+    assert [line.tag for line in picture.lines] == ["train/loss"]
+    assert gather([tmp_path], RULES, ".").heat is not None, "of the run, too"

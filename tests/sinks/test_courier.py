@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,6 +106,26 @@ def test_pauses_grow_to_a_limit_and_then_it_is_given_up() -> None:
     assert clock.now - 1000.0 > OLDEST_SECONDS
     assert counted[-2:] == ["given_up", "retried"]
     assert sum("not taken" in line for line in log.lines) == 1, "said once"
+    ledger.close()
+
+
+def test_a_flood_is_bounded_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slack is away, and a rule without ``keep_firing_for`` flaps."""
+    monkeypatch.setattr("monitor.sinks.ledger.MOST_WAITING", 6)
+    channel = Moody([Later("down", 60.0)])
+    ledger, courier, clock, log, counted = scene(channel)
+    flaps = [alert("X", fired=i, resolved=i + 1) for i in range(0, 10, 2)]
+    for i in range(len(flaps)):
+        ledger.update("a", flaps[: i + 1], clock.now)
+        clock.now += 1
+        courier.deliver()
+    assert ledger.waiting("slack") == 6
+    assert counted.count("given_up") == 2
+    assert sum("too many were waiting" in line for line in log.lines) == 2
+    clock.now += 60
+    courier.deliver()
+    late = [("a", fired, firing) for fired in (4, 6, 8) for firing in (True, False)]
+    assert channel.taken == late, "the newest, in order"
     ledger.close()
 
 

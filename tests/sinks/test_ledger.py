@@ -91,6 +91,23 @@ def test_history_is_not_news_but_what_happened_meanwhile_is(tmp_path: Path) -> N
     second.close()
 
 
+def test_what_an_archived_run_died_of_is_no_news_until_it_goes_on(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, CHANNELS, 1e6)
+    assert ledger.update("old", [alert()], 1e6, archived=True) == []
+    ledger.ready(["old"], 1e6)
+    assert ledger.update("old", [alert()], 1e6, archived=True) == [], "after a reload"
+    assert told(ledger.update("old", [alert()], 1e6)) == [("Toy", 5, True)], "it goes on"
+    assert told(ledger.update("old", [alert(resolved=9)], 1e6)) == [("Toy", 5, False)]
+    assert waiting(ledger) == [("Toy", 5, True), ("Toy", 5, False)]
+    ledger.beat(7.0)
+    ledger.close()
+    # It died while nobody was there, and somebody comes back days later.
+    late = Ledger(tmp_path, CHANNELS, 2e6)
+    found = late.update("dead", [alert("Before", fired=6), alert("After", fired=8)], 2e6, True)
+    assert told(found) == [("After", 8, True)]
+    late.close()
+
+
 def test_an_alert_that_is_gone_has_resolved(tmp_path: Path) -> None:
     ledger = started(tmp_path)
     ledger.update("r", [alert()], 100.0)

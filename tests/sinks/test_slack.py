@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,12 +40,12 @@ def strings(value: object) -> list[str]:
 def test_one_message_says_what_was_seen_and_what_to_try() -> None:
     body = message("sweep/7", [(True, said()), (False, said(resolved=9))], LINK)
     text = "\n".join(strings(body))
-    assert body["text"] == "sweep/7: 1 firing, 1 resolved: Toy"
+    assert body["text"] == "sweep/7: 1 firing, 1 resolved: Toy\nr: it was 1"
     assert "*Toy*  warning, step 5, since step 4" in text
     assert "r: it was 1" in text
     assert "What to try: Look at it." in text
     assert "*Toy* resolved at step 9 (fired at step 5)" in text
-    assert "<http://monitor.example/?run=sweep%2F7|More>" in text
+    assert "<http://monitor.example/?run=sweep%2F7|Show the run>" in text
 
 
 HOSTILE = "<!channel> <@U123> <https://evil.example|click> & \udcff *bold*"
@@ -106,6 +108,48 @@ def test_the_picture_is_that_of_the_worst_alert_that_fires() -> None:
     resolved = message("r", news[2:], link, True)
     assert "image" not in [block["type"] for block in resolved["blocks"]]
     assert "image" not in json.dumps(message("r", news, link))
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_picture_is_drawn_before_slack_is_told_of_it(status: int) -> None:
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(status)
+            self.end_headers()
+
+        def do_POST(self) -> None:
+            asked.append("message")
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    news = [Delivery(1, "a b", True, document(alert()), 0.0, 0)]
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,)).start()
+        here = f"http://127.0.0.1:{server.server_address[1]}/"
+        slack = Slack(f"{here}hook", "https://monitor.example/", pictures=True, near=here)
+        assert slack.send("a b", news) == Taken()
+        server.shutdown()
+    assert asked == ["/runs/a%20b/alert/Toy-5.png", "message"]
+
+
+def test_a_picture_that_cannot_be_had_keeps_no_message_back() -> None:
+    with receiving() as receiver:
+        near = nobody_listens()
+        slack = Slack(receiver.address, "https://monitor.example/", pictures=True, near=near)
+        assert slack.send("r", [Delivery(1, "r", True, document(alert()), 0.0, 0)]) == Taken()
+
+
+def nobody_listens() -> str:
+    with receiving() as receiver:
+        return receiver.address.removesuffix("hook")
 
 
 def test_a_picture_that_slack_cannot_fetch_costs_only_itself() -> None:

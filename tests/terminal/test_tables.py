@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -13,13 +14,16 @@ from monitor.terminal import LiveScreen
 from monitor.terminal.tables import (
     MANY_RUNS,
     RUNS_SHOWN,
+    Said,
+    Summary,
     age_text,
-    alert_text,
     print_alerts,
     run_table,
 )
 from monitor.views import RunView
 from tests.toys import batch, rule, rule_set, scalar_points
+
+TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def view(run: str, *values: float) -> RunView:
@@ -28,8 +32,8 @@ def view(run: str, *values: float) -> RunView:
     return engine.view(run)
 
 
-def drawn(what: object, width: int = 100) -> str:
-    console = Console(file=io.StringIO(), width=width)
+def drawn(what: object, width: int = 100, terminal: bool = False) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, no_color=True)
     console.print(what)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -56,7 +60,7 @@ def test_tables_fit_the_width(width: int) -> None:
 def test_names_from_files_are_not_markup() -> None:
     sick = view("[red]run[/red]", 1.0)
     assert "[red]run[/red]" in drawn(run_table([sick]))
-    assert "[red]run[/red]" in drawn(alert_text(sick.alerts[0]))
+    assert "[red]run[/red]" in drawn(Said(sick.alerts[0]))
 
 
 def test_check_says_how_many() -> None:
@@ -65,7 +69,7 @@ def test_check_says_how_many() -> None:
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert "resolved at step 1" in text
-    assert "3 runs read; 1 alerts, 0 of them still firing." in text
+    assert "3 runs read; 1 alert, 0 of them still firing." in text
 
 
 @pytest.mark.parametrize(
@@ -86,16 +90,45 @@ def test_the_live_screen_shows_progress_and_then_the_runs() -> None:
     assert "sick" in text
 
 
-def test_an_archive_is_summed_up_by_rule() -> None:
+def archive() -> Summary:
     sick = [view(f"run{i}", 1.0) for i in range(5)]
-    alerts = [alert for one in sick for alert in one.alerts]
-    console = Console(file=io.StringIO(), width=120)
-    print_alerts(console, alerts, runs=20)
-    assert isinstance(console.file, io.StringIO)
-    (line,) = (row for row in console.file.getvalue().splitlines() if "25 %" in row)
+    return Summary([alert for one in sick for alert in one.alerts], runs=20)
+
+
+def test_an_archive_is_summed_up_by_rule() -> None:
+    text = TERMINAL_CODES.sub("", drawn(archive(), 120, terminal=True))
+    (line,) = (row for row in text.splitlines() if "25 %" in row)
     assert [cell.strip() for cell in line.strip("│").split("│")] == [
         "Sick", "critical", "5", "25 %", "5", "0", "run0, run1, run2 and 2 more",
     ]  # fmt: skip
+
+
+def test_without_a_terminal_the_sum_is_lines() -> None:
+    assert drawn(archive(), 200) == (
+        "alert: Sick  severity: critical  runs: 5  of all: 25 %  times: 5  at step: 0  "
+        "where: run0, run1, run2 and 2 more\n"
+    )
+
+
+@pytest.mark.parametrize("width", [30, 48, 60, 100])
+def test_whatever_the_width_names_and_counts_are_whole(width: int) -> None:
+    table = TERMINAL_CODES.sub("", drawn(archive(), width, terminal=True))
+    assert max(map(len, table.splitlines())) <= width
+    assert "│ Sick " in table
+    assert "…" not in table
+
+
+def test_what_belongs_to_an_alert_is_indented_at_a_terminal() -> None:
+    said = Said(view("a/long/name/that/takes/room", 1.0).alerts[0])
+    assert drawn(said, 200).splitlines()[1].startswith(" " * 9)
+    lines = TERMINAL_CODES.sub("", drawn(said, 70, terminal=True)).splitlines()
+    assert len(lines) > 3
+    assert all(line.startswith(" " * 9) for line in lines[1:] if line.strip())
+
+
+def test_names_are_in_the_order_of_their_numbers() -> None:
+    text = drawn(run_table([view(f"lr{i}", -1.0) for i in (10, 9, 1)], now=10.0))
+    assert text.index("lr1 ") < text.index("lr9 ") < text.index("lr10 ")
 
 
 def test_few_runs_need_no_summary() -> None:

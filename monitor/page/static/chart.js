@@ -13,8 +13,8 @@ const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumFract
 
 /**
  * A chart in `holder`. `shared` is what charts have in common: {range(), zoom(range), state(), key}.
- * `draw({curves, colours, log, weight, height, steps})` shows curves, smoothed by `weight` where they are long
- * enough for that, as stairs where values hold until the next (`steps`).
+ * `draw({curves, colours, log, half, height, steps})` shows curves, smoothed over `half` points to either side
+ * where they are long enough for that, as stairs where values hold until the next (`steps`).
  */
 export function chart(holder, shared, { named, read }) {
   let plot = null;
@@ -47,7 +47,7 @@ export function chart(holder, shared, { named, read }) {
       scales: { x: { time: false, range: () => shared.range() ?? [0, 1] }, y: { distr: now.log ? 3 : 1 } },
       axes: [
         { ...axis, size: 26, values: (_, ticks) => ticks.map((tick) => short.format(tick)) },
-        { ...axis, size: GUTTER, values: (_, ticks) => ticks.map((tick) => (tick === null ? null : number(tick))) },
+        { ...axis, size: GUTTER, grid: { ...axis.grid, filter: marks }, ticks: { ...axis.ticks, filter: marks }, filter: marks, values: (_, ticks) => ticks.map((tick) => (tick === null ? null : number(tick))) },
       ],
       series: [{}, ...drawn.flatMap((piece) => piece.series)],
       bands: bands(drawn),
@@ -89,17 +89,35 @@ export function chart(holder, shared, { named, read }) {
   };
 }
 
+const CLOSE = 18; // pixels between two marks, at least
+const ROOM = 3.4; // 1, 2 and 5 are marked where a decade has room for as many
+
+/** Of the places that uPlot proposes on the upright axis those that are marked: on a log scale not all nine of each decade. */
+function marks(u, places) {
+  const { distr, min, max } = u.scales.y;
+  if (distr !== 3) return places;
+  const decades = Math.log10(max / min);
+  const room = u.bbox.height / devicePixelRatio / decades / CLOSE; // marks in a decade
+  return places.map((place) => {
+    const power = Math.floor(Math.log10(place) + 1e-9);
+    const first = Math.round(place / 10 ** power);
+    if (decades < 1) return place;
+    if (room >= ROOM) return [1, 2, 5].includes(first) ? place : null;
+    return first === 1 && power % Math.ceil(1 / room) === 0 ? place : null;
+  });
+}
+
 const scheme = () => matchMedia("(prefers-color-scheme: dark)").matches;
 
 /** What uPlot draws of each attempt: its lowest and highest values, and the smoothed means. */
-function pieces({ curves, colours, log, weight, steps }) {
+function pieces({ curves, colours, log, half, steps }) {
   const paths = steps ? uPlot.paths.stepped({ align: 1 }) : undefined;
   const usable = (values) => (log ? values.map((value) => (value !== null && value > 0 ? value : null)) : values);
   return curves.flatMap((curve, c) => curve.attempts.map((attempt, a) => {
     const latest = a === curve.attempts.length - 1;
     const raw = { paths, stroke: style(`--${colours[c]}-raw`), width: 1, points: { show: attempt.steps.length === 1 } };
     const bold = { paths, stroke: style(`--${colours[c]}`), width: latest ? 2 : 1, points: { show: attempt.steps.length < 3, size: 5 } };
-    const means = smooth(usable(attempt.mean), weight, log);
+    const means = smooth(usable(attempt.mean), half);
     return {
       form: [curve.tag, colours[c], a, latest, attempt.steps.length < 3],
       band: style(`--${colours[c]}-band`),

@@ -7,7 +7,7 @@ import { extent, logScale, smooth, summary } from "./series.js";
 import { count, number } from "./words.js";
 
 const POINTS = 1000;
-const SMOOTHING = [["0", "None"], ["0.6", "A little"], ["0.9", "Smooth"], ["0.98", "Very smooth"]];
+const SMOOTHING = [["0", "None"], ["2", "A little"], ["9", "Smooth"], ["40", "Very smooth"]];
 const RANGES = [["1", "Whole run"], ["0.5", "Last half"], ["0.1", "Last tenth"]];
 const MOST_CURVES = 4; // of one role: several optimizer groups, several validation sets
 const ROWS_SHOWN = 16;
@@ -50,7 +50,7 @@ export function curves(column, run) {
     scale = null;
     void load().then(show);
   } });
-  const smoothSelect = el("select", { id: "smoothing", onchange: () => show() }, SMOOTHING.map(([value, text]) => el("option", { value, selected: value === "0.9" }, text)));
+  const smoothSelect = el("select", { id: "smoothing", onchange: () => show() }, SMOOTHING.map(([value, text]) => el("option", { value, selected: value === "9" }, text)));
   const rangeSelect = el("select", { id: "range", onchange: () => {
     const all = wide();
     const share = Number(rangeSelect.value);
@@ -146,11 +146,11 @@ export function curves(column, run) {
     logButton.disabled = !possible;
     logButton.title = possible ? "" : "Not possible: there are values that are not above 0.";
     logButton.setAttribute("aria-pressed", String(log));
-    const weight = Number(smoothSelect.value);
+    const half = Number(smoothSelect.value);
     const colours = [...tags.main.map(() => "loss"), ...tags.val.map(() => "val")];
-    if (upper.length) charts.loss.draw({ curves: upper, colours, log, weight, height: 370 });
-    if (lower.length) charts.rate.draw({ curves: lower, colours: tags.rate.map(() => "rate"), log: logScale(lower).better, weight: 0, height: 150, steps: true });
-    loss.describe(upper, weight);
+    if (upper.length) charts.loss.draw({ curves: upper, colours, log, half, height: 370 });
+    if (lower.length) charts.rate.draw({ curves: lower, colours: tags.rate.map(() => "rate"), log: logScale(lower).better, half: 0, height: 150, steps: true });
+    loss.describe(upper, half);
     rate.describe(lower, 0);
     read(null, false);
     for (const watcher of watchers) watcher.again();
@@ -184,21 +184,21 @@ function figure(id, text, controls = null) {
     el("figure", {}, key, holder, caption, numbers));
   return {
     section, heading, key, holder,
-    describe: (curves, weight) => {
+    describe: (curves, half) => {
       const said = curves.map((curve) => summary(curve, number, count)).join(". ");
       caption.textContent = said;
       holder.setAttribute("aria-label", `${heading.textContent}. ${said}. Arrow keys read values.`);
-      rows = () => curves.map((curve) => table(curve, weight));
+      rows = () => curves.map((curve) => table(curve, half));
       fillNumbers();
     },
   };
 }
 
-function table(curve, weight) {
+function table(curve, half) {
   const last = curve.attempts.at(-1) ?? { steps: [], mean: [], low: [], high: [], bad: [] };
   const n = last.steps.length;
   const picks = [...new Set(Array.from({ length: Math.min(n, ROWS_SHOWN) }, (_, i) => Math.round((i * (n - 1)) / Math.max(1, Math.min(n, ROWS_SHOWN) - 1))))];
-  const smoothed = smooth(last.mean, weight);
+  const smoothed = smooth(last.mean, half);
   const head = ["step", "mean", "lowest", "highest", "smoothed", "not finite"];
   return el("table", { class: "numbers" }, el("caption", {}, curve.tag),
     el("thead", {}, el("tr", {}, head.map((name) => el("th", { scope: "col" }, name)))),

@@ -2,7 +2,6 @@
 
 import { ask } from "./ask.js";
 import { el, style } from "./dom.js";
-import { nearest } from "./series.js";
 import { viridis } from "./viridis.js";
 import { count, number, plural } from "./words.js";
 
@@ -101,8 +100,9 @@ export function heat(column, run, lines) {
     ctx.rect(shared.gutter, 0, across, tall * found.layers.length);
     ctx.clip();
     const { steps } = found;
-    const edges = steps.map((step, i) => x(i ? (steps[i - 1] + step) / 2 : step));
-    edges.push(x(steps.at(-1)) + Math.max(1, (x(steps.at(-1)) - x(steps[0])) / steps.length / 2));
+    // What was seen holds until something else is, and no fault is drawn before it came; the last for as long as
+    // the one before it.
+    const edges = [...steps, 2 * steps.at(-1) - (steps.at(-2) ?? steps.at(-1) - 1)].map(x);
     found.values.forEach((values, row) => values.forEach((value, i) => {
       if (value === null || edges[i + 1] < shared.gutter) return;
       ctx.fillStyle = colour(value, share);
@@ -142,7 +142,7 @@ export function heat(column, run, lines) {
   function describe() {
     const { log, low, high } = shading();
     const more = found.left_out ? ` ${plural(found.left_out, "further layer")} not shown.` : "";
-    const text = `${select.value.replaceAll("_", " ")}: ${plural(found.layers.length, "layer")} in depth order, the input's first, steps ${count(found.steps[0])} to ${count(found.steps.at(-1))}; from ${number(low)} to ${number(high)}, the greatest of the steps that share a cell, ${log ? "colours on a log scale" : "colours on a linear scale"}.${more}`;
+    const text = `${select.value.replaceAll("_", " ")}: ${plural(found.layers.length, "layer")} in depth order, the input's first, steps ${count(found.steps[0])} to ${count(found.steps.at(-1))}; from ${number(low)} to ${number(high)}, the greatest of the steps that share a cell, each held until the next, ${log ? "colours on a log scale" : "colours on a linear scale"}.${more}`;
     caption.textContent = text;
     canvas.setAttribute("aria-label", `${text} Arrow keys read cells.`);
     table();
@@ -188,7 +188,7 @@ export function heat(column, run, lines) {
     const step = range[0] + ((x - shared.gutter) / across) * (range[1] - range[0]);
     const row = Math.floor(y / rowHeight());
     const inside = x >= shared.gutter && row >= 0 && row < found.layers.length;
-    at = inside ? { row, column: nearest(found.steps, step) } : null;
+    at = inside ? { row, column: Math.max(0, found.steps.findLastIndex((seen) => seen <= step)) } : null;
     mark(null);
     shared.mark(at ? found.steps[at.column] : null);
   }

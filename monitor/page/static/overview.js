@@ -49,15 +49,12 @@ export function overview(main) {
   const said = el("p", { class: "said", role: "status" });
   const pager = el("nav", { class: "pager", "aria-label": "Pages of runs" });
 
-  main.replaceChildren(
-    el("h1", {}, "Runs"),
-    el("div", { class: "tools" },
+  const list = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "List of runs" }, table);
+  const tools = el("div", { class: "tools" },
       el("label", { class: "search", for: "filter" }, el("span", {}, "Filter"), search),
-      el("div", { class: "chips", role: "group", "aria-label": "Show by health" }, chips.map((chip) => chip.button))),
-    said,
-    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "List of runs" }, table),
-    pager,
-  );
+      el("div", { class: "chips", role: "group", "aria-label": "Show by health" }, chips.map((chip) => chip.button)));
+  const everything = el("p", { hidden: true }, el("a", { href: "?", "data-go": true }, "Show all runs"));
+  main.replaceChildren(el("h1", {}, "Runs"), tools, said, everything, list, pager);
 
   function apply() {
     clearTimeout(typing);
@@ -103,9 +100,12 @@ export function overview(main) {
     if (document.activeElement !== search) search.value = here().q ?? "";
     const filtered = found.total !== found.all;
     const text = found.all === 0
-      ? (found.ready ? "There are no runs yet: no event file lies below the log directories." : "Still reading what is there …")
+      ? (found.ready ? "There are no runs yet. They appear here by themselves, as soon as event files are written below the log directories." : "Still reading what is there …")
       : filtered ? `${count(found.total)} of ${plural(found.all, "run")}` : plural(found.all, "run");
     if (said.textContent !== text) said.textContent = text;
+    tools.hidden = found.all === 0;
+    list.hidden = found.total === 0;
+    everything.hidden = found.total > 0 || found.all === 0;
     knownAll = found;
     fillRows(found.runs);
     page(found);

@@ -25,12 +25,14 @@ export function runPage(main, run) {
   const alerts = el("section", { class: "column", "aria-labelledby": "alerts-title" });
   const charts = el("div", { class: "column" });
   const problem = el("p", { class: "sorry", role: "alert" });
+  // Nothing of it until something is known of the run: there may be none of this name.
+  const body = el("div", { class: "run-body", hidden: true }, alerts, charts);
   main.replaceChildren(
     el("p", {}, el("a", { href: "?", "data-go": true }, "← All runs")),
     el("div", { class: "run-head" }, heading, health),
     meta,
     problem,
-    el("div", { class: "run-body" }, alerts, charts),
+    body,
   );
   const lines = curves(charts, run);
   const layers = heat(charts, run, lines);
@@ -38,6 +40,7 @@ export function runPage(main, run) {
   async function refresh() {
     found = await ask("run", { run });
     problem.textContent = "";
+    body.hidden = false;
     showHead();
     showAlerts();
     const all = [...found.past.toReversed(), ...found.firing];

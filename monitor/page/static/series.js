@@ -18,19 +18,18 @@ export function logScale(curves) {
 const LONG = 64;
 
 /**
- * The exponential moving average of the means, free of the bias of its start; gaps stay gaps. What has few
- * points (an evaluation for each epoch) stays as it is: it would only be drawn too late. On a log scale the
- * logarithms are averaged, or one spike would hide what follows it.
+ * The median of the means around each point, `half` to either side: it is drawn neither too late nor, where a curve
+ * leaps, too early, and one spike does not hide what is beside it. Gaps stay gaps. What has few points (an
+ * evaluation for each epoch) stays as it is.
  */
-export function smooth(means, weight, log = false) {
-  if (means.length < LONG || !(weight > 0)) return means;
-  let sum = 0;
-  let total = 0;
-  return means.map((mean) => {
+export function smooth(means, half) {
+  if (means.length < LONG || !(half > 0)) return means;
+  return means.map((mean, i) => {
     if (mean === null) return null;
-    sum = weight * sum + (1 - weight) * (log ? Math.log(mean) : mean);
-    total = weight * total + (1 - weight);
-    return log ? Math.exp(sum / total) : sum / total;
+    const around = means.slice(Math.max(0, i - half), i + half + 1).filter((value) => value !== null);
+    const sorted = Float64Array.from(around).sort();
+    const middle = sorted.length >> 1;
+    return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
   });
 }
 
