@@ -334,7 +334,7 @@ class Daemon:
             if run not in self._found:
                 self._found.add(run)
                 self._log.info("run found", run=run, step=view.last_step)
-            self._archive.note(view, now)
+            self._archive.note(view, now, self._follower.dirs.written(run))
             found += self._ledger.update(run, view.alerts, now, self._archive.holds(run, now))
         self._tell(found)
         if changed:

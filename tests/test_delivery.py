@@ -134,6 +134,8 @@ def test_an_archive_is_no_news_and_a_run_that_goes_on_is(tmp_path: Path) -> None
     long_ago = time.time() - 30 * 86400
     for i in range(3):
         write_run(logs / f"old{i}", {"loss": [1.0, 1e6]}, begin=long_ago)
+        for file in (logs / f"old{i}").iterdir():
+            os.utime(file, (long_ago, long_ago))
     write_run(logs / "today", {"loss": [1.0, 1e6]}, begin=time.time() - 3600)
     with receiving() as receiver, told(receiver):
         with watching(logs, *slack(tmp_path)) as watch:

@@ -87,6 +87,11 @@ class Cursor:
         """Bytes read so far."""
         return self._tail.offset
 
+    @property
+    def written(self) -> float:
+        """When the file was last written to, as of the last look: seconds since the epoch, or 0."""
+        return self.medium.written(self._signature)
+
     def size(self) -> int:
         """Bytes that the file has now; 0 if that cannot be told."""
         try:

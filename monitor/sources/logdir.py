@@ -67,6 +67,12 @@ class LogDirs:
                 return Path(os.path.dirname(path))
         return None
 
+    def written(self, run: str) -> float:
+        """When a run's files were last written to, as far as this machine can tell: seconds since
+        the epoch.
+        """
+        return max((cursor.written for cursor in self._of(self._order.get(run, ()))), default=0.0)
+
     @property
     def files(self) -> int:
         """How many event files there are."""

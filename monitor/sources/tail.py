@@ -37,6 +37,10 @@ class Medium(Protocol):
         """How the file is now."""
         ...
 
+    def written(self, status: Status) -> float:
+        """When the file was last written to, by its status: seconds since the epoch; 0: unknown."""
+        ...
+
     def pieces(self, ranges: Sequence[tuple[int, int]]) -> tuple[int, list[bytes]]:
         """Size now, and the bytes from ``begin`` up to ``end`` or the file's end, of each range."""
         ...
@@ -55,6 +59,9 @@ class LocalFile:
     def status(self) -> Status:
         status = os.stat(self._path)  # noqa: PTH116 - of thousands of files, each second
         return status.st_size, status.st_mtime_ns, status.st_ino
+
+    def written(self, status: Status) -> float:
+        return status[1] / 1e9
 
     def pieces(self, ranges: Sequence[tuple[int, int]]) -> tuple[int, list[bytes]]:
         # Not to block on a named pipe; for regular files it makes no difference.
