@@ -137,10 +137,15 @@ def warm_up_without_an_end(script: Script) -> None:
 
 
 def _lowest(script: Script, tag: str, width: int = 20) -> None:
-    """The onset: the loss is lowest there, as a mean over ``width`` points."""
+    """The onset: half of what was gained is lost by then, as a median over ``width`` points.
+
+    For good; where it is lowest nobody can know that it will climb.
+    """
     steps, loss = script.curve(tag)
-    means = np.convolve(loss, np.ones(width) / width, "valid")
-    script.onset(int(steps[int(np.argmin(means)) + width - 1]), known=False)
+    level = np.median(np.lib.stride_tricks.sliding_window_view(loss, width), axis=1)
+    least = int(np.argmin(level))
+    below = level < (level[least] + max(level[0], level[least])) / 2
+    script.onset(int(steps[int(np.flatnonzero(below)[-1]) + width - 1]), known=False)
 
 
 @faulty("divergence", or_else=(*RATE, "loss_spike"), beside=WILD)
@@ -300,6 +305,9 @@ def gradients_come_late(script: Script) -> None:
             optimizer.step()
         script.clock.sleep(0.1)
         script.scalar("loss", float(loss), step)
+    _, curve = script.curve("loss")
+    # The first gradients are as good as any; the swing shows when it is well above its start.
+    script.onset(int(np.argmax(curve > 1.5 * np.median(curve[:10]))), known=False)
 
 
 @faulty(
@@ -1007,9 +1015,12 @@ def epsilon_of_one(script: Script) -> None:
 
 @faulty("update_ratio", or_else=("not_learning", "plateau", "vanishing_gradient", "dead_units"),
     severity="info", beside=("slow_learning", "oscillation", "saturated_units",
-    "unchanged_weights"))  # fmt: skip
+    "unchanged_weights", "divergence"))  # fmt: skip
 def weight_decay_of_fifty(script: Script) -> None:
-    """AdamW with a weight decay of 50 at a rate of 0.003: the weights die away, ln 10 is left."""
+    """AdamW with a weight decay of 50 at a rate of 0.003: the weights die away, ln 10 is left.
+
+    Until then it learns a little, which is lost again for good: it does diverge.
+    """
     x, y, _, _ = digits(seed=script.seed)
     model = mlp(64, 64, 64, 10, act=nn.SiLU)
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3, weight_decay=50.0)
