@@ -100,8 +100,9 @@ class EarlyDecay:
         first, third, last, error = _quarters(bins, spent)
         fell, gained = third - last, first - last
         if dead and _left(bins):
-            # Nothing is learnt any more: it had to be surely at its floor before.
-            if fell + 2 * error < self.falling * gained:
+            # Nothing is learnt any more: it had to be surely at its floor before. Or thrown, by a
+            # rate that was far too high, and not learning at all.
+            if fell + 2 * error < self.falling * gained or last + error > bins.head[0]:
                 return OK
         elif fell <= 3 * error or fell < self.falling * gained:
             return OK
