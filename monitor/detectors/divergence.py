@@ -30,10 +30,10 @@ class Divergence:
 
     Half of ``hold``, 40 points at least, will do for twice the noise and a level above the start.
 
-    Or bad where it is beyond its first value by ``factor`` times that value and by 3 ``factor`` times
-    the noise (or 10 ``factor`` times that value, in any noise, if it jumped there at once); a tenth
-    of ``factor`` will do where it has grown exponentially from the start: over five sixths of the
-    run each gain is 1.15 times the one before or more, and the last beyond all noise.
+    Or bad where it is beyond its first value by ``factor`` times that value and by 3 ``factor``
+    times the noise (or 10 ``factor`` times that value, in any noise, if it jumped there at once);
+    a tenth of ``factor`` will do where it has grown exponentially from the start: over five sixths
+    of the run each gain is 1.15 times the one before or more, and the last beyond all noise.
 
     Defaults: ``share`` 0.6, since warm restarts and cyclic rates cost up to a third of what was
     gained; ``noise`` 6, since adversaries and games drift by up to five times their noise;

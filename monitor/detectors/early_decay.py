@@ -30,10 +30,10 @@ class EarlyDecay:
     * since then it fell by less than ``kept`` times that, and the loss stands still: the last half
       of the time since brought less than a fifth of that.
 
-    A rate that has been below a thousandth of its greatest for as long teaches nothing: it is enough
-    that the loss was not surely at its floor before (its fall and two standard errors), stands still
-    and is not all but zero; or that it was zero after the first eight of forty bins, when no fall can
-    be measured.
+    A rate that has been below a thousandth of its greatest for as long teaches nothing: it is
+    enough that the loss was not surely at its floor before (its fall and two standard errors),
+    stands still and is not all but zero; or that the rate was zero after the first eight of forty
+    bins, when no fall can be measured.
 
     Defaults: ``decayed`` 0.2: a step to a tenth, or two to a half and a third; ``gone`` 0.45: a
     cosine or a line to zero is that low for its last 30 % or 20 %, a one-cycle for 21 %, a tail

@@ -601,9 +601,12 @@ def clipped_to_almost_nothing(script: Script) -> None:
 
 
 def _least(script: Script, tag: str) -> None:
-    """The onset: the validation loss is lowest there."""
+    """The onset: from then on the validation loss is a twentieth above its least, or of its fall.
+
+    Where it is least nobody can know that it will rise.
+    """
     steps, loss = script.curve(tag)
-    script.onset(int(steps[int(np.argmin(loss))]), known=False)
+    script.onset(int(steps[above_its_least(loss)]), known=False)
 
 
 @faulty("overfitting", beside=("plateau",), hook=False)
@@ -642,7 +645,7 @@ def few_documents(script: Script) -> None:
     Training(script, model, optimizer, lambda _: error(*next(source)), 600,
         Log(script, "epoch_loss", every=10, mean=True, counted=True, place="train"),
         after=every(10, validate)).run()  # fmt: skip
-    script.onset(int(np.argmin(told)), known=False)
+    script.onset(above_its_least(np.array(told)), known=False)
 
 
 @faulty("overfitting", beside=("plateau", "gradient_noise"))
