@@ -21,7 +21,7 @@ class Overfitting:
     three. Bad where, over at least ``after`` bins and ``part`` of the run since the best,
 
     * the rise is ``noise`` times the noise of one bin, which is taken from second differences,
-      in which a trend does not count, from those since the best once there are eight;
+      in which a trend does not count, from those since the best once there are twelve;
     * the rise is ``share`` of what validation had gained, which counts as at least a tenth of
       the best. Beside a huge first loss hardly any rise would do: then ``share`` of 1.5 times the
       best is enough if it is three times as clear of the noise and in order by 0.8;
@@ -110,7 +110,7 @@ class Overfitting:
         return Verdict(Health.BAD, Evidence(now, seen, onset))
 
 
-_SINCE = 8
+_SINCE = 12
 """Bends that are enough to know the noise since the best."""
 
 

@@ -15,7 +15,7 @@ from torch.optim import lr_scheduler
 from tests.zoo import more
 from tests.zoo.faulty_loss import RATE, WILD
 from tests.zoo.faulty_numbers import BROKEN, first_bad
-from tests.zoo.faulty_progress import STILL, TOO_SOON
+from tests.zoo.faulty_progress import STILL, TOO_SOON, above_its_least, rises
 from tests.zoo.faulty_signal import HARDLY
 from tests.zoo.kinds import faulty
 from tests.zoo.loop import batches
@@ -600,15 +600,6 @@ def clipped_to_almost_nothing(script: Script) -> None:
 # Learnt by heart
 
 
-def _least(script: Script, tag: str) -> None:
-    """The onset: from then on the validation loss is a twentieth above its least, or of its fall.
-
-    Where it is least nobody can know that it will rise.
-    """
-    steps, loss = script.curve(tag)
-    script.onset(int(steps[above_its_least(loss)]), known=False)
-
-
 @faulty("overfitting", beside=("plateau",), hook=False)
 def forty_factors_per_film(script: Script) -> None:
     """Matrix factorisation of rank 40 without decay: the test error falls and then climbs."""
@@ -620,7 +611,7 @@ def forty_factors_per_film(script: Script) -> None:
         Log(script, "loss/train"), after=every(30, judged(script, model,
             loss__test=lambda: float(squared(model, pairs[3500:], stars[3500:]))))
     ).run()  # fmt: skip
-    _least(script, "loss/test")
+    rises(script, "loss/test")
 
 
 @faulty("overfitting", beside=("plateau",), hook=False)
@@ -660,7 +651,7 @@ def few_signals(script: Script) -> None:
         Log(script, "train_loss_step"), after=every(20, judged(script, model,
             val_loss=lambda: float(cross_entropy(model, x[600:], y[600:])),
             val_acc=lambda: right(model, x[600:], y[600:])))).run()  # fmt: skip
-    _least(script, "val_loss")
+    rises(script, "val_loss")
 
 
 # Units that say nothing
