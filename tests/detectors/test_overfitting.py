@@ -56,7 +56,7 @@ def test_a_huge_first_loss_is_no_measure() -> None:
     val = 1.75 + 10 * np.exp(-t / 0.03) + 0.6 * np.maximum(t - 0.2, 0)
     train = 14 * np.exp(-t / 0.06)
     assert judged(val, train) is not None
-    noisy = val + 0.06 * np.random.default_rng(0).normal(size=40)
+    noisy = val + 0.1 * np.random.default_rng(0).normal(size=40)
     assert judged(noisy, train) is None, "neither clear nor in order"
 
 
