@@ -391,10 +391,13 @@ def bottleneck_of_three(script: Script) -> None:
     _flat(script, "train_loss")
 
 
-@faulty("plateau", or_else=("not_learning",), severity="info",
-    beside=("vanishing_gradient", "unchanged_weights", "update_ratio", "dead_units"))  # fmt: skip
+@faulty("plateau", or_else=("not_learning", "update_ratio", "dead_units"), severity="info",
+    beside=("vanishing_gradient", "unchanged_weights"))  # fmt: skip
 def triplets_collapse(script: Script) -> None:
-    """Hardest triplets at a high rate: all is mapped to one point, and the loss is the margin."""
+    """Hardest triplets at a high rate: all is mapped to one point, and the loss is the margin.
+
+    What the hook sees, updates as large as the weights and then dead units, is why.
+    """
     x, y, _, _ = digits(seed=script.seed)
     model = mlp(64, 64, 64, 64, 16)
     optimizer = torch.optim.Adam(model.parameters(), 0.06)

@@ -243,11 +243,21 @@ def one_example_at_a_time(script: Script) -> None:
     model = mlp(16, 32, 1)
     fit(script, Plan(model, torch.optim.SGD(model.parameters(), 2e-3),
         batches(1, x, y, seed=script.seed), squared, steps=1500))  # fmt: skip
+    script.onset(int(TOO_SOON * 1500), known=False)
 
 
-@faulty("gradient_noise", severity="info", beside=("plateau", "loss_spike"), advice="batch")
+@faulty(
+    "gradient_noise",
+    or_else=("not_learning", "slow_learning"),
+    severity="info",
+    beside=("plateau", "loss_spike"),
+)
 def two_examples_with_wrong_labels(script: Script) -> None:
-    """Batches of two, of which half the labels are wrong, anew each time."""
+    """Batches of two, of which half the labels are wrong, anew each time.
+
+    At first its loss is that of guessing, and then it creeps down: that it is noise which holds
+    it up, and not the rate, nobody can see in loss and norms.
+    """
     x, y, _, _ = digits(seed=script.seed)
     model = mlp(64, 32, 10)
 
@@ -258,6 +268,7 @@ def two_examples_with_wrong_labels(script: Script) -> None:
     fit(script, Plan(model, torch.optim.Adam(model.parameters(), 3e-4),
         batches(2, x, y, seed=script.seed, change=noise), cross_entropy, steps=1500,
         tags=Tags(norm="train/grad_norm")))  # fmt: skip
+    script.onset(int(TOO_SOON * 1500), known=False)
 
 
 @faulty("model_audit", beside=("slow_learning", "plateau"), severity="info", advice="softmax")
