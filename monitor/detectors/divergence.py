@@ -23,13 +23,17 @@ class Divergence:
     * at least ``share`` of all that had been gained since the start,
     * at least ``noise`` times the noise from point to point, and 1.3 times that of the usual
       change from one level to the next, so that neither noise nor wandering counts,
-    * for up to 32 points, at most twice as long, where it is still better than at the start;
-    * at least half of the highest rise since: it is not coming back;
+    * for up to 40 points, or 0.4 of the run, where it is still better than at the start: young
+      runs have bumps;
+    * at least half of the highest rise since: it is not coming back; nor, where it is no higher
+      than at the start, so falling that it may come back: a harder task that is learnt.
 
-    or where it is beyond its first value by ``factor`` times that value and by 3 ``factor`` times
-    the noise (or 10 ``factor`` times that value, in any noise, if it jumped there at once); a tenth
-    of ``factor`` will do where it has grown exponentially from the start: over five sixths of the
-    run each gain is 1.15 times the one before or more, and the last beyond all noise.
+    Half of ``hold``, 40 points at least, will do for twice the noise and a level above the start.
+
+    Or bad where it is beyond its first value by ``factor`` times that value and by 3 ``factor``
+    times the noise (or 10 ``factor`` times that value, in any noise, if it jumped there at once);
+    a tenth of ``factor`` will do where it has grown exponentially from the start: over five sixths
+    of the run each gain is 1.15 times the one before or more, and the last beyond all noise.
 
     Defaults: ``share`` 0.6, since warm restarts and cyclic rates cost up to a third of what was
     gained; ``noise`` 6, since adversaries and games drift by up to five times their noise;
@@ -39,7 +43,8 @@ class Divergence:
 
     Stays quiet: spikes however high; warm-up bumps and restarts; discriminators that lose what
     they gained within their noise; value losses that grow with the returns; a huge first step.
-    Cannot tell: a task that is suddenly made many times harder (a curriculum of long horizons).
+    Cannot tell: a task that is suddenly made many times harder than it was for an untrained network
+    (a curriculum of long horizons).
     Misses: a rise within six times the noise, such as that of a very noisy loss.
 
     Source: our reasoning. The defaults were chosen on synthetic curves and real trainings and are
@@ -82,7 +87,16 @@ class Divergence:
             return UNKNOWN
         n = len(bins)
         hold = max(bins.bins(5), int(self.hold * n))
-        mean = bins.mean
+        found = self._climbed(bins, hold, 1)
+        brief = max(bins.bins(40), hold // 2)
+        # All is lost, and by far: that can be told in half the time.
+        if found is OK and brief < hold and bins.mean[-1] > bins.head[0]:
+            return self._climbed(bins, brief, 2)
+        return found
+
+    def _climbed(self, bins: Bins, hold: int, clear: int) -> Verdict:
+        """It has been up for ``hold`` bins; ``clear``: how many times as much has to be seen."""
+        n, mean = len(bins), bins.mean
         size = max(3, hold // 2)
         earlier = mean[: n - hold]
         floor = at_quantile(mean[-hold:], 0.2)
@@ -91,7 +105,7 @@ class Divergence:
         whole = len(earlier) // size
         if whole < 2:
             return UNKNOWN
-        if floor <= bins.head[0] and floor - lowest <= self.noise * noise:
+        if floor <= bins.head[0] and (clear > 1 or floor - lowest <= self.noise * noise):
             return OK
         levels = np.sort(earlier[: whole * size].reshape(whole, size), axis=1)[:, size // 2]
         best_at = int(np.argmin(levels))
@@ -100,22 +114,28 @@ class Divergence:
         rise = floor - best
         improvement = max(start - best, 0.0)
         now = middle(mean[-hold:])
-        if self._blown_up(bins, floor, noise):
+        if clear == 1 and self._blown_up(bins, floor, noise):
             first = float(bins.head[0])
             return self._bad(bins, now, first, 0, floor - first, size)
         top = float(levels[best_at:].max())
         swing = 1.05 * middle(np.abs(np.diff(levels)))
-        risen = rise > self.noise * max(noise, 1.3 * swing) and rise >= self.share * improvement
+        least = clear * self.noise * max(noise, 1.3 * swing)
+        risen = rise > least and rise >= self.share * improvement
         if not risen or now - best < 0.5 * (top - best):
             return OK
         # Still better than it was at first, and young: it can wait for being sure.
-        longer = max(hold, min(2 * hold, bins.bins(32)))
+        longer = max(hold, min(bins.bins(40), int(0.4 * n)))
         if now < start and at_quantile(mean[-longer:], 0.2) - best < self.share * improvement:
             return OK
         gained = (earlier < best + 0.5 * improvement).sum() * bins.per_bin
-        if improvement > max(5 * noise, 3 * swing) and gained >= 8:
-            return self._bad(bins, now, best, best_at * size, rise, size)
-        return OK
+        enough = clear * min(8.0, bins.points / 4)
+        if improvement <= max(5 * noise, 3 * swing) or gained < enough:
+            return OK
+        # A jump to what the untrained network's loss was may be a harder task, and be learnt.
+        known = now >= start + 0.1 * improvement and clear == 1
+        if not known and _returns(bins, hold, best, now):
+            return UNKNOWN
+        return self._bad(bins, now, best, best_at * size, rise, size)
 
     def _blown_up(self, bins: Bins, floor: float, noise: float) -> bool:
         """Never better than at the start, and now beyond all measure."""
@@ -151,6 +171,26 @@ class Divergence:
             f"step {onset}"
         )
         return Verdict(Health.BAD, Evidence(now, seen, onset))
+
+
+def _returns(bins: Bins, hold: int, best: float, now: float) -> bool:
+    """It may be on its way down again, as after a jump to a harder task.
+
+    What came since it was last far below or far above the present level is cut in two. It returns
+    unless the second half lies below the first by less than a tenth of the rise (of a short
+    stretch, by what an exponential as long as the run would), to two standard errors; what has
+    been up for half of the run does not get the benefit of the doubt.
+    """
+    n, rise = len(bins), now - best
+    far = np.abs(bins.mean - (best + rise)) > 0.5 * rise
+    twice = np.flatnonzero(far[:-1] & far[1:])
+    begin = min(int(twice[-1]) + 2 if len(twice) else 0, n - hold)
+    half = (n - begin) // 2
+    later = middle(bins.mean[-half:])
+    fell = middle(bins.mean[begin : begin + half]) - later
+    error = 2.5 * bins.noise(slice(begin, n)) * (2 / (half * bins.per_bin)) ** 0.5
+    least = min(0.1, 0.5 * (n - begin) / n) * (later - best)
+    return fell > least if 2 * (n - begin) > n else fell + error > least
 
 
 def _compounds(bins: Bins) -> bool:

@@ -30,6 +30,11 @@ class EarlyDecay:
     * since then it fell by less than ``kept`` times that, and the loss stands still: the last half
       of the time since brought less than a fifth of that.
 
+    A rate that has been below a thousandth of its greatest for as long teaches nothing: it is
+    enough that the loss was not surely at its floor before (its fall and two standard errors),
+    stands still and is not all but zero; or that the rate was zero after the first eight of forty
+    bins, when no fall can be measured.
+
     Defaults: ``decayed`` 0.2: a step to a tenth, or two to a half and a third; ``gone`` 0.45: a
     cosine or a line to zero is that low for its last 30 % or 20 %, a one-cycle for 21 %, a tail
     for 15 %, stairs at 60 % for 40 %; ``falling`` 0.15: an exponential that had 2.5 time constants
@@ -84,24 +89,51 @@ class EarlyDecay:
             return OK
         bins = bins_of(curve)
         at = int(high[-1]) + 1
-        if len(bins) != n or at < 8:
+        if len(bins) != n:
             return UNKNOWN
+        over = np.flatnonzero(rates > _NOTHING * top)
+        dead = n - 1 - int(over[-1]) >= self.gone * n
+        if at < 8:
+            return self._brief(curve, bins, at, dead, (float(rates[-1]), top))
         mean, since = bins.mean, bins.mean[at:]
         spent = np.cumsum(rates[:at] * np.diff(bins.steps[:at], prepend=float(curve.first_step)))
         first, third, last, error = _quarters(bins, spent)
         fell, gained = third - last, first - last
-        if fell <= 3 * error or fell < self.falling * gained:
+        if dead and _left(bins):
+            # Nothing is learnt any more: it had to be surely at its floor before. Or thrown, by a
+            # rate that was far too high, and not learning at all.
+            if fell + 2 * error < self.falling * gained or last + error > bins.head[0]:
+                return OK
+        elif fell <= 3 * error or fell < self.falling * gained:
             return OK
         # What came within the first steps counts, too: a loss that was all but flat since then
         # has a last quarter that is the lowest of them by chance.
-        if fell < _WORTH * (middle(bins.head) - last):
+        if not dead and fell < _WORTH * (middle(bins.head) - last):
             return OK
         width = max(2, len(since) // 4)
         now = middle(mean[-width:])
         half = middle(since[len(since) // 2 :][:width]) - now
-        if last - now > self.kept * fell or half > 0.2 * fell + error:
+        if half > 0.2 * max(fell, 0.0) + error or (not dead and last - now > self.kept * fell):
             return OK
         return self._bad(curve, at, (third, last, now), (float(rates[-1]), top))
+
+    def _brief(
+        self, curve: Curve, bins: Bins, at: int, dead: bool, facts: tuple[float, float]
+    ) -> Verdict:
+        """The rate went before it can be told how the loss fell: to zero, that is too soon.
+
+        To less, it may have been far too high at first.
+        """
+        n = len(bins)
+        if not dead or facts[0] > 1e-9 * facts[1] or not _left(bins) or n < 40 or at > n // 5:
+            return UNKNOWN
+        since = bins.mean[n // 2 :]
+        first, now = middle(since[: len(since) // 2]), middle(since[len(since) // 2 :])
+        chance = bins.noise(slice(n // 2, n)) * 3.5 / (len(since) * bins.per_bin) ** 0.5
+        if first - now > chance:
+            return OK
+        start = float(bins.head[0])
+        return self._bad(curve, at, (start, float(bins.mean[max(at - 1, 0)]), now), facts)
 
     def _bad(
         self,
@@ -115,11 +147,20 @@ class EarlyDecay:
         onset = int(curve.steps[at])
         seen = (
             f"the learning rate fell from {number(top)} to {number(rate)}, most of it by step "
-            f"{onset}, while the loss was falling: the last quarter of what had been spent of the "
+            f"{onset}, while the loss was falling: the last of what had been spent of the "
             f"rate took it from {number(third)} to {number(last)}, all the time since to "
             f"{number(now)} at step {int(curve.steps[-1])}"
         )
         return Verdict(Health.BAD, Evidence(now, seen, onset))
+
+
+_NOTHING = 1.001e-3
+"""Over its greatest: at such a rate nothing is learnt. Three steps to a tenth, and rounding."""
+
+
+def _left(bins: Bins) -> bool:
+    """A loss that is not all but zero: there would be something to learn."""
+    return float(bins.low.min()) < 0 or middle(bins.mean[-8:]) > 0.02 * float(bins.head[0])
 
 
 _WORTH = 0.06

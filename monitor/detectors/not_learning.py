@@ -30,10 +30,10 @@ class NotLearning:
 
     Stays quiet: wandering (adversaries); noise about zero (policies) and large noise (fine-tuning
     at the floor, tiny batches); whatever falls, however slowly, once it is beyond chance; a rate
-    that is still warming up (role ``learning_rate``); runs that log a reward, whose losses need
-    not fall; a loss of exactly 0. Cannot tell: a long plateau that will break by itself, or a
-    calm model that was at its best from the beginning; hence for information only. Misses:
-    regressions whose batches differ by more than ``calm``.
+    that is still warming up (role ``learning_rate``), for twice ``steps``, by when a right one
+    shows; runs that log a reward, whose losses need not fall; a loss of exactly 0. Cannot tell: a
+    long plateau that will break by itself, or a calm model that was at its best from the beginning;
+    hence for information only. Misses: regressions whose batches differ by more than ``calm``.
 
     Source: our reasoning; ln(classes) is the cross-entropy of guessing.
     """
@@ -73,7 +73,7 @@ class NotLearning:
             long = bins.points >= self.points and seen >= self.steps / 2
             if not long or (seen < self.steps and not guessing(level)):
                 return UNKNOWN
-        if rewarded(curve) or rising(curve):
+        if rewarded(curve) or (seen < 2 * self.steps and rising(curve)):
             return UNKNOWN
         if level == 0 or noise > self.calm * abs(level):
             return OK

@@ -8,18 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from monitor.detectors.robust import (
-    SIGMA,
-    Bins,
-    at_quantile,
-    bins_of,
-    blocks,
-    check,
-    fold,
-    middle,
-    number,
-)
-from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Ints, Verdict
+from monitor.detectors.robust import Bins, at_quantile, bins_of, check, fold, middle, number
+from monitor.detectors.swings import calmness, crossings, cycles, largest, structure
+from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
 
 
 @dataclass(frozen=True)
@@ -27,22 +18,28 @@ class Oscillation:
     """A loss that bounces instead of falling: the learning rate is probably too high.
 
     Sees the whole curve. How large the noise is says nothing, since tiny batches, adversaries and
-    games are noisy and well; what counts is its order in time. Bad in four cases:
+    games are noisy and well; what counts is its order in time. Bad in five cases:
 
     * *alternates*: over the last half, successive points are anticorrelated by more than
       ``alternation`` and than chance allows (5 / sqrt(points)), with swings of ``swing`` times
       all that was gained and larger than what the half gained. White noise has correlation 0;
       a step too long for the valley overshoots to the other side each time.
     * *was thrown*: within the first quarter the loss was thrown above its start by ``kick``
-      times the largest excursion of the last half (and 10 times its noise), by the first
-      updates or over several points, and it has been stuck about where it started since.
+      times the largest excursion of the last half, 10 times its noise and 1.2 ``kick`` times
+      the noise of that quarter, by the first updates or over several points, and it has been stuck
+      about where it started since, or wholly above that. Told from 40 points on where it was
+      thrown 100 times as far as it has gone since.
     * *swings*: over the last quarter it swings, slowly or alternating (correlation beyond
       0.5 either way), by ``swing`` times all that was gained, above its start and back to
-      its best, at least six times, and by ``growth`` times the noise of its first points.
+      its best, at least six times, and by ``growth`` times the noise of its first points (by
+      twice as much if it was half as wild in the first quarter).
     * *is periodic*: over the last half it swings smoothly (noise below 0.7 of the swings' standard
       deviation) by half of ``swing`` times all that was gained, in sixteen turns or more whose
       lengths spread by less than 0.15 of their mean (those of wandering noise spread by about
       their mean), without a trend, and not while the learning rate is known to change.
+    * *was thrown again*: it is no better than at its start, and over the last half it was
+      thrown up six times or more, for several points each, by 40 times what its lower quartile
+      scatters downwards (log-normal noise needs a width of more than 1 for as much).
 
     Defaults: ``alternation`` 0.5 is 5 standard errors at 100 points; ``swing`` 1: what was gained
     is lost in every swing; at the edge of stability full-batch losses alternate as well, by a few
@@ -55,7 +52,7 @@ class Oscillation:
     pass the start); adversaries and games that wander; a catapult that then learns.
 
     Source: the article behind the rules (a wild loss: lower the learning rate); Cohen et al.,
-    ICLR 2021, for the edge of stability; Lewkowycz et al., 2020, for the catapult; the four cases
+    ICLR 2021, for the edge of stability; Lewkowycz et al., 2020, for the catapult; the five cases
     are our reasoning.
     """
 
@@ -92,7 +89,7 @@ class Oscillation:
     def judge(self, curve: Curve) -> Verdict:
         """Judges the curve so far."""
         bins = bins_of(curve)
-        if bins.points < self.points or len(bins) < 24 or len(bins.head) < 8:
+        if bins.points < min(self.points, _FAR) or len(bins) < 24 or len(bins.head) < 8:
             return UNKNOWN
         half, quarter = slice(len(bins) // 2, None), slice(3 * len(bins) // 4, None)
         mean = bins.mean[half]
@@ -101,6 +98,8 @@ class Oscillation:
         if self._calm(bins, level, start):
             return OK
         noise = bins.noise(half)
+        if bins.points < self.points and not _far(bins, half, level, start):
+            return UNKNOWN
         rates = curve.context.get("learning_rate", _NONE)
         rates = rates[np.isfinite(rates)]
         recent = rates[len(rates) // 2 :]
@@ -111,6 +110,7 @@ class Oscillation:
             or self._kicked(bins, half, level, noise, start)
             or self._swings(bins, quarter, middle(bins.mean[quarter]), start)
             or (steady and self._periodic(bins, half, start))
+            or self._kicked_again(bins, half, level, noise, start)
             or None
         )
         if found is None:
@@ -167,25 +167,60 @@ class Oscillation:
         later = max(float(bins.high[half].max()) - level, abs(start - level))
         if height < 10 * noise or height < self.kick * later:
             return None
-        # Still coming down since the second quarter: slow, but not stuck.
+        # Noise that shrinks, as batches grow or a rate falls, was large at first.
+        far = height >= 100 * later
+        if not far and height < 1.2 * self.kick * bins.noise(slice(0, early)):
+            return None
+        # Still coming down since the second quarter: slow, but not stuck, if below its start.
         before = bins.mean[early : half.start]
         chance = 3 * 1.25 * noise / (len(before) * bins.per_bin) ** 0.5
-        if middle(before) - level > max(chance, 0.5 * noise):
+        falls = middle(before) - level > max(chance, 0.5 * noise)
+        if falls and float(bins.low[half].min()) <= start:
             return None
         # The first updates threw it, or it took several steps to come down, or it was thrown again
         # and again: a heavy-tailed loss has lone spikes anywhere, and that the eight highest are
         # all in the first quarter, none in the last half, happens to one in 3**8.
         excess = bins.mean[at : at + bins.bins(6)] - level
         lone = float(excess.sum()) * bins.per_bin < 1.6 * height
-        first = float(bins.head[:4].max()) >= float(bins.high[at])
-        far = height >= 100 * later and bins.points >= 4 * self.points
+        at_once = float(bins.head[:4].max()) >= float(bins.high[at])
+        far = far and bins.points >= 4 * self.points
         again = int((bins.high[:early] > level + later).sum()) >= 8
-        if lone and not first and not far and not again:
+        if lone and not at_once and not far and not again:
             return None
         return float(bins.high[at]), (
             f"the loss was thrown from {number(start)} up to {number(float(bins.high[at]))} by "
             f"step {int(bins.steps[at])} and has been stuck at about {number(level)} ever since, "
             f"now at step {int(bins.steps[-1])}"
+        )
+
+    def _kicked_again(
+        self, bins: Bins, half: slice, level: float, noise: float, start: float
+    ) -> tuple[float, str] | None:
+        """Thrown far above a start that it never left, again and again, each time for points."""
+        if start - level > 2 * noise:
+            return None
+        mean = bins.mean[half]
+        level = at_quantile(mean, 0.25)
+        up = bins.high[half] - level
+        least = 40 * (level - at_quantile(bins.low[half], 0.05))
+        at = np.flatnonzero(up > least)
+        if len(at) < 6 or least <= 0 or 4 * len(at) > len(mean):
+            return None
+        width = bins.bins(6)
+        kicks = at[np.diff(at, prepend=-width) >= width]
+        kicks = kicks[kicks + width <= len(mean)]
+        late = int((kicks >= len(mean) // 2).sum())
+        if len(kicks) < 6 or not 2 <= late <= len(kicks) - 2:
+            return None
+        # A heavy tail makes lone spikes; who was thrown takes steps to come back.
+        excess = (mean[kicks[:, None] + np.arange(width)] - mean.mean()).sum(axis=1)
+        if middle(excess * bins.per_bin / up[kicks]) < 1.6:
+            return None
+        height = middle(up[kicks])
+        return height, (
+            f"the loss has been thrown up by about {number(height)} over {number(level)}, where it "
+            f"began, {len(kicks)} times in the last half of the run up to step "
+            f"{int(bins.steps[-1])}, and has gained nothing"
         )
 
     def _swings(
@@ -210,6 +245,9 @@ class Oscillation:
         if high < start + 0.5 * size:
             return None
         if at_quantile(bins.low[recent], 0.2) > best + size or cycles(bins, recent, level) < 6:
+            return None
+        # As wild ever since, wandering is calm for eight points by chance.
+        if size < 2 * self.growth * calm and size < 2 * structure(bins, slice(len(bins) // 4))[0]:
             return None
         return size, (
             f"the loss swings by about {number(2.8 * size)} around {number(level)} up to step "
@@ -245,61 +283,10 @@ class Oscillation:
 
 _NONE: Floats = np.empty(0)
 
-
-def largest(bins: Bins, part: slice) -> float:
-    """No standard deviation of 16 points or more of this part is larger.
-
-    It is at most half of their range (Popoviciu), times 16/15 under the root for that of a sample.
-    Costs a tenth of :func:`structure`, and of a loss that has fallen far it says enough.
-    """
-    return 0.52 * float(bins.high[part].max() - bins.low[part].min())
+_FAR = 40
+"""Points that will do where it was thrown a hundred times as far as it has gone since."""
 
 
-def structure(bins: Bins, part: slice) -> tuple[float, float]:
-    """Standard deviation of the points around short means, and their lag-1 correlation.
-
-    From stretches of at least 16 points, of which the median is taken: a spike or a slow trend
-    touches few or none. White noise has correlation 0, alternation -1, slow swings near 1.
-    """
-    group = max(1, -(-16 // bins.per_bin))
-    mean, spread, rough = bins.mean[part], bins.spread[part], bins.rough[part]
-    n = len(mean) // group
-    if not n:
-        return 0.0, 0.0
-    count = group * bins.per_bin
-    if group == 1:
-        inside, jumps = spread * spread, rough * rough
-    else:
-        mean, spread, rough = (blocks(column, group) for column in (mean, spread, rough))
-        inside = (spread * spread).mean(axis=1) + mean.var(axis=1)
-        # Of single points without the jump across the border.
-        between = np.diff(mean, axis=1) if bins.per_bin == 1 else rough
-        jumps = (between * between).mean(axis=1)
-    variance = inside * count / (count - 1)
-    good = variance > 0
-    if not good.any():
-        return 0.0, 0.0
-    rho = 1.0 - middle(np.minimum(jumps[good] / (2.0 * variance[good]), 2.0))
-    return middle(variance) ** 0.5, rho
-
-
-def calmness(head: Floats) -> float:
-    """Noise of the first points, before a kick: the calmest recent of what was logged first."""
-    first = head[: max(4, len(head) // 2)]
-    return SIGMA * middle(np.abs(first - middle(first)))
-
-
-def cycles(bins: Bins, part: slice, level: float) -> int:
-    """How often the bins cross the level, recent a standard deviation either way."""
-    mean = bins.mean[part] - level
-    if middle(bins.spread[part]) > float(mean.std()):
-        return len(mean)  # the swings are shorter than a bin
-    return len(crossings(mean, 0.5 * float(mean.std())))
-
-
-def crossings(values: Floats, band: float) -> Ints:
-    """Where the values have come from below -band to above band, or back."""
-    side = np.where(values > band, 1, np.where(values < -band, -1, 0))
-    outside = np.flatnonzero(side)
-    changed = np.flatnonzero(np.diff(side[outside]) != 0) + 1
-    return outside[changed]
+def _far(bins: Bins, half: slice, level: float, start: float) -> bool:
+    since = float(bins.high[half].max()) - level + abs(start - level)
+    return float(bins.high.max()) - level > 100 * since

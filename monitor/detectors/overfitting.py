@@ -21,10 +21,10 @@ class Overfitting:
     three. Bad where, over at least ``after`` bins and ``part`` of the run since the best,
 
     * the rise is ``noise`` times the noise of one bin, which is taken from second differences,
-      in which a trend does not count;
+      in which a trend does not count, from those since the best once there are twelve;
     * the rise is ``share`` of what validation had gained, which counts as at least a tenth of
-      the best. Beside a huge first loss hardly any rise would do: then ``share`` of twice the best
-      is enough if it is three times as clear of the noise and in order by 0.8;
+      the best. Beside a huge first loss hardly any rise would do: then ``share`` of 1.5 times the
+      best is enough if it is three times as clear of the noise and in order by 0.8;
     * ``order`` is reached by Kendall's tau, the share of pairs that rise less that of pairs that
       fall: a shift up, or noise after a lucky minimum, has little of it;
     * the training loss, where it is known, has not risen since: the median of the last third
@@ -85,6 +85,8 @@ class Overfitting:
             return OK
         bends = np.abs(mean[:-2] - 2 * mean[1:-1] + mean[2:])
         noise = SIGMA * middle(bends) / 6**0.5
+        if n - at > _SINCE + 3:  # A steep fall before it bends and is no noise.
+            noise = min(noise, SIGMA * middle(bends[at + 1 :]) / 6**0.5)
         gained = float(mean[0]) - best
         train = _column(curve)
         fell = float(train[:3].max()) - middle(train[-3:]) if len(train) >= 3 else gained
@@ -92,7 +94,7 @@ class Overfitting:
         if rise <= self.noise * noise or order < self.order:
             return OK
         clear = rise > 3 * self.noise * noise and order >= max(self.order, 0.8)
-        if rise < (min(worth, self.share * 2 * abs(best)) if clear else worth):
+        if rise < (min(worth, self.share * 1.5 * abs(best)) if clear else worth):
             return OK
         if len(train) >= 3 and _rose(train, at, max(fell, 0.0)):
             return OK
@@ -106,6 +108,10 @@ class Overfitting:
         if len(train) >= 3:
             seen += f", while the training loss went on to {number(middle(train[-3:]))}"
         return Verdict(Health.BAD, Evidence(now, seen, onset))
+
+
+_SINCE = 12
+"""Bends that are enough to know the noise since the best."""
 
 
 def _column(curve: Curve) -> Floats:

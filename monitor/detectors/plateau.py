@@ -26,21 +26,23 @@ class Plateau:
     nothing: a loss that bounces along the bottom of its ditch is what a lower learning rate helps,
     and one that does not move at all has no gradient.
 
-    Defaults: ``flat`` 0.5: half of the run was for nothing. ``hidden`` 0.35: a third of
-    what one batch differs from the next is seen by nobody, whatever was gained before; to be sure
-    of it takes some 700 points, whatever the noise. ``drift`` 0.01 sees losses with little noise
-    sooner. ``noise`` 0.01: losses at a floor showed 0.016 to 0.3, the plateau at ln 10 and most
-    autoencoders, which creep on, less. ``decayed`` 0.5: a cosine is there at half time.
-    ``points`` 20, for losses logged once per epoch.
+    Defaults: ``flat`` 0.5: half of the run was for nothing. ``hidden`` 0.45: half of what one
+    batch differs from the next is seen by nobody, whatever was gained before; to be sure of it
+    takes some 500 points, whatever the noise; at 0.5 cosines whose rate is not logged look flat
+    half-way. ``drift`` 0.01 sees losses with little noise sooner. ``noise`` 0.01, of that
+    improvement or of three times the loss, if that is less: losses at a floor showed 0.016 to 0.3,
+    the plateau at ln 10 and most autoencoders, which creep on, less. ``decayed`` 0.5: a cosine is
+    there at half time. ``points`` 20, for losses logged once per epoch.
 
     Stays quiet: while the learning rate (role ``learning_rate``) is below ``decayed`` of its
-    greatest value, or changed during the flat part: the remedy has been tried; converged within
-    2 % of the start, for positive losses; a loss that never improved (three times its noise, and by
-    two from the first 16 points); slow improvement beyond chance; a plateau without noise, such as
-    the one at ln 10 before a classifier takes off; noise that is skewed upwards (tiny batches,
-    games), whose size follows the loss and hides how it falls. Cannot tell: a floor of the rate
-    from that of the task, which no rate goes below (labels that are wrong by chance), nor from the
-    middle of a schedule that is not logged; hence for information only.
+    greatest value, or changed during the flat part: the remedy has been tried; converged within 1 %
+    of the start, for positive losses (a tenth of the error that is squared); a loss that never
+    improved (three times its noise, and by two from the first 16 points); slow improvement beyond
+    chance; a plateau without noise, such as the one at ln 10 before a classifier takes off; noise
+    that is skewed upwards (tiny batches, games), whose size follows the loss and hides how it
+    falls. Cannot tell: a floor of the rate from that of the task, which no rate goes below (labels
+    that are wrong by chance), nor from the middle of a schedule that is not logged; hence for
+    information only.
 
     Source: the article behind the rules: mostly no decay with Adam, but one sudden drop a short
     while before the end. What counts as flat is our reasoning.
@@ -54,7 +56,7 @@ class Plateau:
         metadata={"unit": "ratio", "doc": "change, over the whole improvement, that is still flat"},
     )
     hidden: float = field(
-        default=0.35,
+        default=0.45,
         metadata={"unit": "ratio", "doc": "change, over the noise, that is still flat"},
     )
     noise: float = field(
@@ -96,12 +98,14 @@ class Plateau:
         noise = bins.noise(slice(begin, n))
         if gain < 3 * noise or gain <= 0:
             return OK
-        if noise < self.noise * gain and float(np.ptp(tail)) > 0:
+        # A loss of 0.4 that began at 9 is still learning if it goes to 0.3.
+        worth = min(gain, 3 * abs(now))
+        if noise < self.noise * worth and float(np.ptp(tail)) > 0:
             return OK
         # The greatest of the first may be an extreme of skewed noise.
         if middle(bins.head) - now < 2 * noise:
             return OK
-        if float(bins.low.min()) >= 0 and now <= 0.02 * start:
+        if float(bins.low.min()) >= 0 and now <= 0.01 * start:
             return OK
         if self._remedied(curve):
             return OK
@@ -118,8 +122,7 @@ class Plateau:
         error = 1.25 * scatter * math.sqrt(2 / third)
         first, last = middle(tail[:third]), middle(tail[-third:])
         change = abs(first - last)
-        # A loss of 0.4 that began at 9 is still learning if it goes to 0.3.
-        allowed = max(self.hidden * noise, self.drift * min(gain, 3 * abs(now)))
+        allowed = max(self.hidden * noise, self.drift * worth)
         if change > 2 * error or change + 2 * error > allowed:
             return OK
         bent = middle(tail[third:-third]) - (first + last) / 2

@@ -73,3 +73,54 @@ def test_a_young_run_that_is_better_than_at_the_start_gets_longer() -> None:
     bad = judged(bump)
     assert bad is not None
     assert 52 < bad.at < 100
+
+
+def learnt(rng: np.random.Generator, n: int, noise: float) -> Floats:
+    t = np.arange(n) / n
+    fallen: Floats = 0.3 + 2.0 * np.exp(-t / 0.08) + noise * rng.normal(size=n)
+    return fallen
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("n", "every"), [(300, 1), (1000, 1), (3000, 1), (3000, 10)])
+@pytest.mark.parametrize("noise", [0.01, 0.04])
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 300.0])
+def test_a_harder_task_that_is_learnt_is_none(
+    seed: int, n: int, every: int, noise: float, unit: float
+) -> None:
+    """Other data, a longer horizon: the loss jumps to about its start and falls again."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(n) / n
+    at = rng.uniform(0.4, 0.6)
+    after = np.where(t >= at, rng.uniform(1.2, 2.0) * np.exp((at - t) / rng.uniform(0.1, 0.25)), 0)
+    assert judged((unit * (learnt(rng, n, noise) + after))[::every]) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("n", [300, 1000, 3000])
+@pytest.mark.parametrize("height", [2.0, 2.6, 6.0])
+def test_a_collapse_is_told_within_a_twentieth_or_fifty_points(
+    seed: int, n: int, height: float
+) -> None:
+    """To what guessing costs and flat there, or beyond that."""
+    rng = np.random.default_rng(seed)
+    at = int(n * rng.uniform(0.3, 0.8))
+    loss = learnt(rng, n, 0.03)
+    loss[at:] = 0.3 + height + 0.03 * height * rng.normal(size=n - at)
+    bad = judged(loss)
+    assert bad is not None
+    assert 0 <= bad.at - at <= max(50, 0.1 * n if height == 2.0 else 0.05 * n)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("n", [400, 900, 2000])
+def test_bumps_of_a_young_run_are_none(seed: int, n: int) -> None:
+    """A codebook that is being filled: the loss goes up for some twenty points, twice."""
+    rng = np.random.default_rng(seed)
+    i = np.arange(n)
+    bumps = sum(
+        rng.uniform(0.3, 0.6) * np.exp(-(((i - at) / rng.uniform(8, 12)) ** 2) / 2)
+        for at in (18, 80)
+    )
+    loss = 0.4 + 0.6 * np.exp(-i / 40) + bumps + 0.01 * rng.normal(size=n)
+    assert judged(loss) is None

@@ -69,3 +69,34 @@ def test_stairs_at_the_right_time(seed: int) -> None:
 
 def test_nothing_is_known_without_a_rate() -> None:
     assert first_bad(follow(EarlyDecay(), learned(np.where(T < 0.15, 1.0, 0.05), 0))) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("n", "k"), [(300, 30), (900, 60), (900, 250), (4000, 40), (4000, 900)])
+@pytest.mark.parametrize("noise", [0.005, 0.05])
+@pytest.mark.parametrize("power", [0.0, 1.0, 3.0])
+def test_a_schedule_in_the_wrong_unit(
+    n: int, k: int, noise: float, power: float, seed: int
+) -> None:
+    """Over so many epochs, and stepped with each batch: the rate is zero for most of the run."""
+    rate = np.maximum(1 - np.arange(n) / k, 0.0) ** power * (np.arange(n) < k)
+    spent = np.cumsum(rate) / rate.sum()
+    loss = 0.4 + 1.9 * np.exp(-1.2 * spent) + noise * np.random.default_rng(seed).normal(size=n)
+    for factor in (1e-4, 1.0, 1e3):
+        context = {"learning_rate": 1e-3 * rate}
+        assert first_bad(follow(EarlyDecay(), factor * loss, context=context)) is not None
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("n", [300, 1000, 4000])
+@pytest.mark.parametrize("noise", [0.005, 0.05])
+@pytest.mark.parametrize("last", [1e-2, 1e-4, 0.0])
+def test_a_decay_at_the_floor_is_none(n: int, noise: float, last: float, seed: int) -> None:
+    """It was surely at its floor, or had learnt all there is, when the rate went."""
+    t = np.arange(n) / n
+    rng = np.random.default_rng(seed)
+    rate = np.where(t < 0.3, 1.0, np.where(t < 0.4, 0.1, last))
+    floor = 0.5 + 1.8 * np.exp(-t / 0.04) + noise * rng.normal(size=n)
+    nothing = 2.3 * np.exp(-t / 0.05) * np.exp(0.3 * rng.normal(size=n)) + 1e-4
+    for loss in (floor, nothing):
+        assert first_bad(follow(EarlyDecay(), loss, context={"learning_rate": rate})) is None

@@ -66,5 +66,14 @@ def test_look_alikes(seed: int) -> None:
 
 def test_warm_up_and_reward_leave_it_unknown() -> None:
     loss = np.log(10) + 0.03 * np.random.default_rng(0).normal(size=N)
-    assert judged(loss, learning_rate=1e-3 * T) is None
+    assert judged(loss[:590], learning_rate=1e-3 * T[:590]) is None
     assert judged(loss, reward=T) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_warm_up_that_does_not_end(seed: int) -> None:
+    """Counted in tokens: after 700 steps the rate is at a thousandth, and nothing has moved."""
+    loss = 2.7 + 0.03 * np.random.default_rng(seed).normal(size=N)
+    assert judged(loss, learning_rate=1e-6 * T) is not None
+    learns = loss - 1.5 * T**2
+    assert judged(learns, learning_rate=1e-3 * T) is None

@@ -96,3 +96,65 @@ def test_adam_three_hundred_times_too_fast(seed: int) -> None:
     assert judged(log.loss) is not None
     well = train(Recipe(lr=1e-3, seed=seed, steps=150))
     assert judged(well.loss) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("n", [800, 2000, 5000])
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (1e-5, 0.0), (1e3, 0.0), (1.0, -9.0)])
+def test_thrown_again_and_again(n: int, seed: int, scale: float, shift: float) -> None:
+    rng = np.random.default_rng(seed)
+    loss = 2.3 + 0.02 * rng.normal(size=n)
+    for at in range(20, n, 45):
+        height = np.exp(1 + rng.normal())
+        loss[at:] += height * np.exp(-np.arange(n - at) / rng.uniform(3, 8))
+    assert judged(scale * (loss + shift)) is not None
+    learns = loss - 1.8 * (1 - np.exp(-np.arange(n) / (0.2 * n)))
+    assert judged(scale * (learns + shift)) is None, "spikes, but it learns"
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("width", [0.3, 0.6])
+@pytest.mark.parametrize("memory", [0.0, 0.5, 0.8])
+def test_skewed_noise_at_the_floor_is_none(seed: int, width: float, memory: float) -> None:
+    """Fine-tuning by tiny batches, or a value loss: no better than at the start, and well."""
+    rng = np.random.default_rng(seed)
+    wander, level = np.empty(1500), 0.0
+    for i, push in enumerate(rng.normal(size=1500)):
+        level = memory * level + (1 - memory**2) ** 0.5 * push
+        wander[i] = level
+    assert judged(0.3 * np.exp(width * wander)) is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("n", [90, 300, 1500])
+def test_noise_that_shrinks_is_no_kick(seed: int, n: int) -> None:
+    """Batches that grow: the loss was at its floor from the start, and gets calmer."""
+    noise = np.random.default_rng(seed).gamma(2.0, 0.5, size=n)
+    t = np.arange(n) / n
+    assert judged(0.25 * (1 + (noise - 1) * np.exp(-t / 0.3))) is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("n", [200, 1000])
+def test_thrown_and_never_back(n: int, seed: int) -> None:
+    """It comes down for the whole run, and is not even where it was before the first step."""
+    rng = np.random.default_rng(seed)
+    loss = 4.0 + 40 * np.exp(-np.arange(n) / 15) + 3 * np.exp(-3 * np.arange(n) / n)
+    loss[0] = 1.4
+    assert judged(loss * np.exp(0.12 * rng.normal(size=n))) is not None
+
+
+def test_two_thousand_times_its_start_is_told_in_forty_points() -> None:
+    values = 2.3 + 0.05 * NOISE[:60]
+    values[1:12] += 2000 * 0.4 ** np.arange(11)
+    bad = judged(values)
+    assert bad is not None
+    assert bad.at < 45
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("every", [1, 10])
+def test_squared_errors_of_single_examples_are_none(seed: int, every: int) -> None:
+    """They pile up at zero and reach high, each for itself."""
+    values = 0.7 * np.random.default_rng(seed).normal(size=3000) ** 2
+    assert judged(values[::every]) is None

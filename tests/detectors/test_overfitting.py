@@ -56,7 +56,7 @@ def test_a_huge_first_loss_is_no_measure() -> None:
     val = 1.75 + 10 * np.exp(-t / 0.03) + 0.6 * np.maximum(t - 0.2, 0)
     train = 14 * np.exp(-t / 0.06)
     assert judged(val, train) is not None
-    noisy = val + 0.06 * np.random.default_rng(0).normal(size=40)
+    noisy = val + 0.1 * np.random.default_rng(0).normal(size=40)
     assert judged(noisy, train) is None, "neither clear nor in order"
 
 
@@ -64,3 +64,16 @@ def test_a_rise_of_a_thousandth_is_not_worth_a_word() -> None:
     """A net that hardly learns: validation has gained nothing that could be lost."""
     t = np.arange(40) / 40
     assert judged(2.304 + 0.002 * t, 2.31 - 0.01 * t) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("n", [30, 60, 200])
+def test_a_steep_fall_before_is_no_noise(n: int, seed: int) -> None:
+    """Scores that begin at zero: what bends as it falls says nothing of the noise at the bottom."""
+    t = np.arange(n) / n
+    noise = 0.004 * np.random.default_rng(seed).normal(size=n)
+    val = 1.8 + 11 / (1 + np.exp((t - 0.1) / 0.015)) + 0.8 * np.maximum(t - 0.2, 0) + noise
+    bad = judged(val, 14 * np.exp(-t / 0.06))
+    assert bad is not None
+    assert bad.at < 0.65 * n
+    assert judged(val - 0.8 * np.maximum(t - 0.2, 0), 14 * np.exp(-t / 0.06)) is None

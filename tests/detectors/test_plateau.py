@@ -64,3 +64,27 @@ def test_a_loss_that_does_not_move_at_all_stands_still_without_noise() -> None:
     assert bad.evidence.value == 0.5
     learnt = collapsed - 0.5
     assert judged(learnt) is None, "nothing is left to learn"
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e5])
+def test_a_floor_far_below_a_huge_first_loss(seed: int, scale: float) -> None:
+    """Squared errors of ratings: 13 at first, and a rate that cannot go below 0.2."""
+    noise = np.random.default_rng(seed).normal(size=N)
+    loss = 0.2 + 13 * np.exp(-T / 0.02) + 1.5 * np.exp(-T / 0.06) + 0.03 * noise
+    bad = judged(scale * loss)
+    assert bad is not None
+    assert bad.at < 0.85 * N
+    falling = 0.1 + 13 * np.exp(-T / 0.02) + 1.5 / (1 + 20 * T) + 0.03 * noise
+    assert judged(scale * falling) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("n", [500, 1500, 5000])
+def test_half_of_what_batches_differ(n: int, seed: int) -> None:
+    """In noise of a sixth of all that was gained the floor is told by two thirds of the run."""
+    t = np.arange(n) / n
+    noise = np.random.default_rng(seed).normal(size=n)
+    bad = judged(0.55 + 0.6 * np.exp(-t / 0.06) + 0.1 * noise)
+    assert bad is not None or n == 500
+    assert judged(0.55 + 0.6 / (1 + 12 * t) ** 0.8 + 0.02 * noise) is None

@@ -76,8 +76,9 @@ def deadly_triad(script: Script) -> None:
             script.scalar("losses/td_loss", float(loss), step)
             script.scalar("train/loss", float(loss), step)
     _, loss_curve = script.curve("train/loss")
-    low = int(np.argmin(np.convolve(loss_curve, np.ones(20) / 20, "valid")))
-    script.onset(low + 20, known=False)
+    means = np.convolve(loss_curve, np.ones(20) / 20, "valid")
+    # From its lowest it grows exponentially; that it has doubled is what can be seen.
+    script.onset(int(np.flatnonzero(means < 2 * means.min())[-1]) + 20, known=False)
 
 
 @faulty(

@@ -15,7 +15,7 @@ from torch.optim import lr_scheduler
 from tests.zoo import more
 from tests.zoo.faulty_loss import RATE, WILD
 from tests.zoo.faulty_numbers import BROKEN, first_bad
-from tests.zoo.faulty_progress import STILL, TOO_SOON
+from tests.zoo.faulty_progress import STILL, TOO_SOON, above_its_least, rises
 from tests.zoo.faulty_signal import HARDLY
 from tests.zoo.kinds import faulty
 from tests.zoo.loop import batches
@@ -137,10 +137,15 @@ def warm_up_without_an_end(script: Script) -> None:
 
 
 def _lowest(script: Script, tag: str, width: int = 20) -> None:
-    """The onset: the loss is lowest there, as a mean over ``width`` points."""
+    """The onset: half of what was gained is lost by then, as a median over ``width`` points.
+
+    For good; where it is lowest nobody can know that it will climb.
+    """
     steps, loss = script.curve(tag)
-    means = np.convolve(loss, np.ones(width) / width, "valid")
-    script.onset(int(steps[int(np.argmin(means)) + width - 1]), known=False)
+    level = np.median(np.lib.stride_tricks.sliding_window_view(loss, width), axis=1)
+    least = int(np.argmin(level))
+    below = level < (level[least] + max(level[0], level[least])) / 2
+    script.onset(int(steps[int(np.flatnonzero(below)[-1]) + width - 1]), known=False)
 
 
 @faulty("divergence", or_else=(*RATE, "loss_spike"), beside=WILD)
@@ -300,6 +305,9 @@ def gradients_come_late(script: Script) -> None:
             optimizer.step()
         script.clock.sleep(0.1)
         script.scalar("loss", float(loss), step)
+    _, curve = script.curve("loss")
+    # The first gradients are as good as any; the swing shows when it is well above its start.
+    script.onset(int(np.argmax(curve > 1.5 * np.median(curve[:10]))), known=False)
 
 
 @faulty(
@@ -383,10 +391,13 @@ def bottleneck_of_three(script: Script) -> None:
     _flat(script, "train_loss")
 
 
-@faulty("plateau", or_else=("not_learning",), severity="info",
-    beside=("vanishing_gradient", "unchanged_weights", "update_ratio", "dead_units"))  # fmt: skip
+@faulty("plateau", or_else=("not_learning", "update_ratio", "dead_units"), severity="info",
+    beside=("vanishing_gradient", "unchanged_weights"))  # fmt: skip
 def triplets_collapse(script: Script) -> None:
-    """Hardest triplets at a high rate: all is mapped to one point, and the loss is the margin."""
+    """Hardest triplets at a high rate: all is mapped to one point, and the loss is the margin.
+
+    What the hook sees, updates as large as the weights and then dead units, is why.
+    """
     x, y, _, _ = digits(seed=script.seed)
     model = mlp(64, 64, 64, 64, 16)
     optimizer = torch.optim.Adam(model.parameters(), 0.06)
@@ -592,12 +603,6 @@ def clipped_to_almost_nothing(script: Script) -> None:
 # Learnt by heart
 
 
-def _least(script: Script, tag: str) -> None:
-    """The onset: the validation loss is lowest there."""
-    steps, loss = script.curve(tag)
-    script.onset(int(steps[int(np.argmin(loss))]), known=False)
-
-
 @faulty("overfitting", beside=("plateau",), hook=False)
 def forty_factors_per_film(script: Script) -> None:
     """Matrix factorisation of rank 40 without decay: the test error falls and then climbs."""
@@ -609,7 +614,7 @@ def forty_factors_per_film(script: Script) -> None:
         Log(script, "loss/train"), after=every(30, judged(script, model,
             loss__test=lambda: float(squared(model, pairs[3500:], stars[3500:]))))
     ).run()  # fmt: skip
-    _least(script, "loss/test")
+    rises(script, "loss/test")
 
 
 @faulty("overfitting", beside=("plateau",), hook=False)
@@ -634,7 +639,7 @@ def few_documents(script: Script) -> None:
     Training(script, model, optimizer, lambda _: error(*next(source)), 600,
         Log(script, "epoch_loss", every=10, mean=True, counted=True, place="train"),
         after=every(10, validate)).run()  # fmt: skip
-    script.onset(int(np.argmin(told)), known=False)
+    script.onset(above_its_least(np.array(told)), known=False)
 
 
 @faulty("overfitting", beside=("plateau", "gradient_noise"))
@@ -649,7 +654,7 @@ def few_signals(script: Script) -> None:
         Log(script, "train_loss_step"), after=every(20, judged(script, model,
             val_loss=lambda: float(cross_entropy(model, x[600:], y[600:])),
             val_acc=lambda: right(model, x[600:], y[600:])))).run()  # fmt: skip
-    _least(script, "val_loss")
+    rises(script, "val_loss")
 
 
 # Units that say nothing
@@ -1007,9 +1012,12 @@ def epsilon_of_one(script: Script) -> None:
 
 @faulty("update_ratio", or_else=("not_learning", "plateau", "vanishing_gradient", "dead_units"),
     severity="info", beside=("slow_learning", "oscillation", "saturated_units",
-    "unchanged_weights"))  # fmt: skip
+    "unchanged_weights", "divergence"))  # fmt: skip
 def weight_decay_of_fifty(script: Script) -> None:
-    """AdamW with a weight decay of 50 at a rate of 0.003: the weights die away, ln 10 is left."""
+    """AdamW with a weight decay of 50 at a rate of 0.003: the weights die away, ln 10 is left.
+
+    Until then it learns a little, which is lost again for good: it does diverge.
+    """
     x, y, _, _ = digits(seed=script.seed)
     model = mlp(64, 64, 64, 10, act=nn.SiLU)
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3, weight_decay=50.0)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from monitor.points import Floats
 from tests.zoo.kinds import faulty
 from tests.zoo.loop import (
     BARE,
@@ -179,10 +180,20 @@ def all_weights_zero(script: Script) -> None:
     script.onset(int(TOO_SOON * 800), known=False)
 
 
-def _least(script: Script, tag: str) -> None:
-    """The onset: the validation loss is lowest there."""
+def above_its_least(loss: Floats) -> int:
+    """Where it is, for good, a twentieth of its least or of its fall above it, whichever is less.
+
+    Where it is least nobody can know that it will rise.
+    """
+    least = float(loss.min())
+    seen = min(0.05 * abs(least), 0.05 * (float(loss[0]) - least))
+    return min(int(np.flatnonzero(loss <= least + seen)[-1]) + 1, len(loss) - 1)
+
+
+def rises(script: Script, tag: str) -> None:
+    """The onset: from then on the validation loss is seen to be above its least."""
     steps, loss = script.curve(tag)
-    script.onset(int(steps[int(np.argmin(loss))]), known=False)
+    script.onset(int(steps[above_its_least(loss)]), known=False)
 
 
 @faulty("overfitting", beside=("plateau",))
@@ -196,7 +207,7 @@ def few_examples(script: Script) -> None:
         batches(32, x[:160], y[:160], seed=script.seed), cross_entropy, steps=1000,
         val=lambda: float(cross_entropy(model, vx, vy)), val_every=25,
         score=lambda: right(model, vx, vy), tags=LIGHTNING))  # fmt: skip
-    _least(script, "val_loss")
+    rises(script, "val_loss")
 
 
 @faulty("overfitting", beside=("plateau",), hook=False)
@@ -209,7 +220,7 @@ def noise_learnt_by_heart(script: Script) -> None:
     fit(script, Plan(model, torch.optim.Adam(model.parameters(), 2e-3),
         batches(32, x[:500], y[:500], seed=script.seed), cross_entropy, steps=800,
         val=lambda: float(cross_entropy(model, vx, vy)), val_every=40, tags=CHARTS))  # fmt: skip
-    _least(script, "Loss/val")
+    rises(script, "Loss/val")
 
 
 @faulty("overfitting", beside=("plateau",))
@@ -222,7 +233,7 @@ def regression_by_heart(script: Script) -> None:
     fit(script, Plan(model, torch.optim.Adam(model.parameters(), 1e-3),
         batches(20, x[:60], y[:60], seed=script.seed), squared, steps=900,
         val=lambda: float(squared(model, x[100:], y[100:])), val_every=30, tags=BARE))  # fmt: skip
-    _least(script, "val_loss")
+    rises(script, "val_loss")
 
 
 @faulty("gradient_noise", severity="info", beside=("plateau",), advice="batch")
@@ -232,11 +243,21 @@ def one_example_at_a_time(script: Script) -> None:
     model = mlp(16, 32, 1)
     fit(script, Plan(model, torch.optim.SGD(model.parameters(), 2e-3),
         batches(1, x, y, seed=script.seed), squared, steps=1500))  # fmt: skip
+    script.onset(int(TOO_SOON * 1500), known=False)
 
 
-@faulty("gradient_noise", severity="info", beside=("plateau", "loss_spike"), advice="batch")
+@faulty(
+    "gradient_noise",
+    or_else=("not_learning", "slow_learning"),
+    severity="info",
+    beside=("plateau", "loss_spike"),
+)
 def two_examples_with_wrong_labels(script: Script) -> None:
-    """Batches of two, of which half the labels are wrong, anew each time."""
+    """Batches of two, of which half the labels are wrong, anew each time.
+
+    At first its loss is that of guessing, and then it creeps down: that it is noise which holds
+    it up, and not the rate, nobody can see in loss and norms.
+    """
     x, y, _, _ = digits(seed=script.seed)
     model = mlp(64, 32, 10)
 
@@ -247,6 +268,7 @@ def two_examples_with_wrong_labels(script: Script) -> None:
     fit(script, Plan(model, torch.optim.Adam(model.parameters(), 3e-4),
         batches(2, x, y, seed=script.seed, change=noise), cross_entropy, steps=1500,
         tags=Tags(norm="train/grad_norm")))  # fmt: skip
+    script.onset(int(TOO_SOON * 1500), known=False)
 
 
 @faulty("model_audit", beside=("slow_learning", "plateau"), severity="info", advice="softmax")
