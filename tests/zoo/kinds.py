@@ -22,6 +22,11 @@ FILES = (
     "healthy_loops",
     "healthy_networks",
     "healthy_more",
+    "healthy_branches",
+    "healthy_depths",
+    "healthy_inputs",
+    "healthy_games",
+    "healthy_steps",
     "faulty_numbers",
     "faulty_loss",
     "faulty_progress",
@@ -30,6 +35,9 @@ FILES = (
     "faulty_clock",
     "faulty_ranks",
     "faulty_more",
+    "faulty_layers",
+    "faulty_steps",
+    "faulty_scalars",
     "case_study",
 )
 
