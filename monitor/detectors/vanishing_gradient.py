@@ -17,6 +17,15 @@ GROUPS = 6
 """Layers are put into so many neighbourhoods by depth; a neighbourhood's median outvotes the odd
 layer (attention queries, a shortcut convolution), and slopes between 6 are cheap."""
 
+JUMP = 0.75
+"""Part of the whole change that lies between two neighbours: more is a step and no series. Four
+layers that share it evenly have a third each; one layer of them may do twice as much as the rest
+together. A factor between two parts of a network, or two networks side by side, have all of it."""
+
+SETTLED = 10
+"""Sampled steps after which a fall is no matter of the start: zero-initialised branches, heads and
+critics that begin flat, and the first steps of a warm-up have found their scale by then."""
+
 _SQUASHING = ("sigmoid", "tanh", "softsign", "logsigmoid", "hardsigmoid", "hardtanh")
 _OUTSIDE = ("embedding", "norm")
 
@@ -36,11 +45,14 @@ class VanishingGradient:
     Defaults: ``fall`` 1000: healthy residual networks, transformers and ReLU stacks stay within
     about 30, deep sigmoid stacks reach 1e4 and more (AUTOTRAINER, ICSE'21, takes 1000 between
     first and last layer, too). ``order`` 0.6 lets two or three of fifteen pairs stand the wrong
-    way round. ``samples`` 5: one odd batch is no evidence. ``layers`` 4: three layers make no
-    geometric series.
+    way round. ``samples`` 5: one odd batch is no evidence; and none of the first ten sampled steps
+    is any, in which branches and critics that begin flat still find their scale. ``layers`` 4:
+    three layers make no geometric series.
 
     Stays quiet: frozen layers (no gradient, or exactly zero); a converged run, whose gradients
-    are all small; a large gradient in the last layer alone; embeddings and first convolutions.
+    are all small; a large gradient in the last layer alone; embeddings and first convolutions; a
+    fall three quarters of which lie between two neighbours, which is no series: two networks side
+    by side, or a factor between two parts (``update_ratio`` says so where it matters).
 
     Source: the article behind the rules (ReLU passes gradients, sigmoid in a deep net does not);
     Glorot and Bengio, AISTATS 2010; AUTOTRAINER (Zhang et al., ICSE 2021); the line through
@@ -85,13 +97,14 @@ class VanishingGradient:
         if len(columns[0]) < self.layers or not window.new:
             return Verdicts(health)
         decades, tau, known = slopes(scales(window, columns), self.layers)
-        sick = known & (decades >= np.log10(self.fall)) & (tau >= self.order)
+        falls = known & (decades >= np.log10(self.fall)) & (tau >= self.order)
+        sick = falls & (window.index + np.arange(len(falls)) >= SETTLED)
         begin = len(sick) - window.new
         # Runs of sick samples, unknown ones in between neither counted nor forgiven.
         padded = np.concatenate((np.zeros(self.samples - 1, np.bool_), sick))
         counts = np.lib.stride_tricks.sliding_window_view(padded, self.samples).sum(axis=1)
         health[known[begin:]] = Health.OK
-        health[sick[begin:] & (counts[begin:] < self.samples)] = Health.UNKNOWN
+        health[falls[begin:] & (counts[begin:] < self.samples)] = Health.UNKNOWN
         health[counts[begin:] == self.samples] = Health.BAD
         return Verdicts(health)
 
@@ -164,7 +177,19 @@ def slopes(logs: Floats, least: int) -> tuple[Floats, Floats, NDArray[np.bool_]]
     pairs = np.isfinite(rises).sum(axis=1)
     order = np.where(np.isfinite(rises), np.sign(rises), 0.0).sum(axis=1)
     tau = order / np.maximum(pairs, 1)
+    tau[_one_jump(levels)] = 0.0
     return decades, tau, known & np.isfinite(decades)
+
+
+def _one_jump(levels: Floats) -> NDArray[np.bool_]:
+    """Per sampled step: nearly all of the change is between two neighbours."""
+    # What is missing is as its neighbour on the left, or no part of it at the front.
+    at = np.maximum.accumulate(np.where(np.isfinite(levels), np.arange(levels.shape[1]), 0), axis=1)
+    gaps = np.abs(np.diff(np.take_along_axis(levels, at, axis=1), axis=1))
+    gaps = np.where(np.isfinite(gaps), gaps, 0.0)
+    total = gaps.sum(axis=1)
+    result: NDArray[np.bool_] = gaps.max(axis=1, initial=0.0) > JUMP * total
+    return result
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ from torch.optim import lr_scheduler
 
 from tests.zoo import more
 from tests.zoo.faulty_loss import RATE, WILD
-from tests.zoo.faulty_more import AFTER, SCALING
+from tests.zoo.faulty_more import AFTER
 from tests.zoo.faulty_numbers import BROKEN, first_bad
 from tests.zoo.kinds import faulty
 from tests.zoo.loop import batches
@@ -132,30 +132,6 @@ def momentum_left_behind(script: Script) -> None:
         script.restart()
         script.clock.sleep(300)
     script.onset(240)
-
-
-@faulty("loss_scale_collapse", or_else=("nonfinite",), beside=SCALING)
-def root_of_silent_units(script: Script) -> None:
-    """From a step on a penalty takes the root of activations, whose slope at zero is infinite."""
-    x, y, _, _ = digits(seed=script.seed)
-    first, last = nn.Sequential(nn.Linear(64, 96), nn.ReLU()), nn.Linear(96, 10)
-    model = nn.ModuleDict({"first": first, "last": last})
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
-    scaler = torch.amp.GradScaler("cpu", growth_interval=150)
-    source = batches(64, x, y, seed=script.seed)
-    at = 160 + 40 * (script.seed % 3)
-
-    def loss(step: int) -> Tensor:
-        a, b = next(source)
-        z = first(a)
-        total = F.cross_entropy(last(z), b)
-        if step >= at:
-            total = total + 1e-3 * z.clamp(max=50).sqrt().mean()
-        return total
-
-    Training(script, model, optimizer, loss, 400, Log(script, "train/loss", optimizer,
-        "train/learning_rate"), scaler=scaler).run()  # fmt: skip
-    script.onset(at)
 
 
 class _Whitened(nn.Module):

@@ -125,7 +125,7 @@ def experts_that_are_rarely_asked(script: Script) -> None:
         a, b = next(source)
         out, balance = model(a)
         script.scalar("train/aux_loss", float(balance.detach()), step)
-        total: Tensor = F.cross_entropy(out, b) + 0.01 * balance
+        total: Tensor = F.cross_entropy(out, b) + 0.2 * balance
         return total
 
     Training(script, model, optimizer, loss, 500, Log(script, "train/loss"), clip=1.0,
