@@ -104,7 +104,8 @@ class BadInit:
     def _of_equal_units(self, window: Window) -> NDArray[np.int8]:
         """Of a count of layers, which is told in the first sampled steps."""
         counts = window.values[len(window.steps) - window.new :]
-        health = np.where(counts >= 1, Health.BAD, np.where(counts == 0, Health.OK, Health.UNKNOWN))
+        some = (counts >= 1) & np.isfinite(counts)
+        health = np.where(some, Health.BAD, np.where(counts == 0, Health.OK, Health.UNKNOWN))
         if window.first_step >= self.within:
             health[:] = Health.UNKNOWN
         return health.astype(np.int8)
