@@ -27,6 +27,7 @@ FILES = (
     "healthy_inputs",
     "healthy_games",
     "healthy_steps",
+    "healthy_models",
     "faulty_numbers",
     "faulty_loss",
     "faulty_progress",
@@ -38,6 +39,7 @@ FILES = (
     "faulty_layers",
     "faulty_steps",
     "faulty_scalars",
+    "faulty_models",
     "case_study",
 )
 
