@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from monitor.detectors import vanishing_gradient as gradients
 from monitor.detectors.first_steps import LOOKED_AT, of_the_first, weighted
+from monitor.detectors.parts import NO_SEAMS, Seams, seams
 from monitor.detectors.robust import check, fold, number
 from monitor.points import Evidence, Floats, Health, Layers, Verdicts, Window
 
@@ -49,12 +50,13 @@ class BadInit:
     looked for 200 sampled steps whether training heals it.
 
     Stays quiet: last layers, adapters and branches that begin at zero, whose units get gradients of
-    their own; a change three quarters of which lie between two neighbouring layers, which is no
-    series; nets with normalisation, whose signal starts anew at each (but see
-    ``bad_init_hidden_by_norm``); residual nets and transformers, whose branches stand beside each
-    other; autoencoders, whose widths vary; resumed runs; what the first updates blow up. Gradients
-    that fall through sigmoid or tanh layers are left to ``vanishing_gradient``. Misses: weights so
-    small that biases make up the signal, which only the gradients tell.
+    their own; a change three quarters of which lie between two neighbouring layers, or half of
+    which between parts of different names, which is no series; nets with normalisation, whose
+    signal starts anew at each (but see ``bad_init_hidden_by_norm``); residual nets and
+    transformers, whose branches stand beside each other; autoencoders, whose widths vary; resumed
+    runs; what the first updates blow up. Gradients that fall through sigmoid or tanh layers are
+    left to ``vanishing_gradient``. Misses: weights so small that biases make up the signal, which
+    only the gradients tell; a tied embedding that makes the first scores far too great.
 
     Source: the article behind the rules (variance-scaling initialisation did better than all
     others); Glorot and Bengio, AISTATS 2010; He et al., ICCV 2015; the limits are our reasoning.
@@ -95,7 +97,8 @@ class BadInit:
         past = window.index >= LOOKED_AT
         if past or len(columns[0]) < self.layers or not window.new:
             return Verdicts(np.full(window.new, Health.UNKNOWN, np.int8))
-        decades, tau, known = gradients.slopes(gradients.scales(window, columns), self.layers)
+        logs = gradients.scales(window, columns)
+        decades, tau, known = gradients.slopes(logs, self.layers, joints(window.layers))
         sick = known & (np.abs(decades) >= np.log10(self.change)) & (np.abs(tau) >= self.order)
         if squashed(window.layers):
             sick &= decades < 0
@@ -116,7 +119,10 @@ class BadInit:
         if layers is None:
             count, step = int(window.values[-1]), int(window.steps[-1])
             some = "1 layer" if count == 1 else f"{count} layers"
-            seen = f"all units of {some} have the same weights and the same gradient (step {step})"
+            seen = (
+                f"all units of {some} have the same weights and (nearly) the same gradient "
+                f"(step {step})"
+            )
             return Evidence(float(count), seen, step)
         columns = counted(layers)
         logs = gradients.scales(window, columns)[0]
@@ -151,6 +157,14 @@ def counted(layers: Layers) -> gradients.Columns:
     chosen: NDArray[np.intp] = np.flatnonzero([weighted(kind) for kind in layers.kinds])
     nothing: Floats = np.zeros(len(chosen))
     return chosen, nothing
+
+
+@lru_cache(maxsize=64)
+def joints(layers: Layers | None) -> Seams:
+    """Where parts of the model meet, among the layers that count."""
+    if layers is None:
+        return NO_SEAMS
+    return seams([layers.names[i] for i in counted(layers)[0]], gradients.PART)
 
 
 @lru_cache(maxsize=64)

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.detectors.parts import NO_SEAMS, Seams, seams
 from monitor.detectors.robust import check, fold, median, number
 from monitor.points import Evidence, Floats, Health, Layers, Verdicts, Window
 
@@ -21,6 +22,9 @@ JUMP = 0.75
 """Part of the whole change that lies between two neighbours: more is a step and no series. Four
 layers that share it evenly have a third each; one layer of them may do twice as much as the rest
 together. A factor between two parts of a network, or two networks side by side, have all of it."""
+
+PART = 3
+"""Weights that make a part of the model, such as an actor, a network of its own."""
 
 SETTLED = 10
 """Sampled steps after which a fall is no matter of the start: zero-initialised branches, heads and
@@ -51,8 +55,9 @@ class VanishingGradient:
 
     Stays quiet: frozen layers (no gradient, or exactly zero); a converged run, whose gradients
     are all small; a large gradient in the last layer alone; embeddings and first convolutions; a
-    fall three quarters of which lie between two neighbours, which is no series: two networks side
-    by side, or a factor between two parts (``update_ratio`` says so where it matters).
+    fall three quarters of which lie between two neighbours, or half of which between parts of
+    different names, which is no series: two networks side by side, or a factor between two parts
+    (``update_ratio`` says so where it matters).
 
     Source: the article behind the rules (ReLU passes gradients, sigmoid in a deep net does not);
     Glorot and Bengio, AISTATS 2010; AUTOTRAINER (Zhang et al., ICSE 2021); the line through
@@ -96,7 +101,7 @@ class VanishingGradient:
         columns = weights(window.layers) if window.layers is not None else NO_COLUMNS
         if len(columns[0]) < self.layers or not window.new:
             return Verdicts(health)
-        decades, tau, known = slopes(scales(window, columns), self.layers)
+        decades, tau, known = slopes(scales(window, columns), self.layers, joints(window.layers))
         falls = known & (decades >= np.log10(self.fall)) & (tau >= self.order)
         sick = falls & (window.index + np.arange(len(falls)) >= SETTLED)
         begin = len(sick) - window.new
@@ -162,8 +167,21 @@ def scales(window: Window, columns: Columns) -> Floats:
     return result
 
 
-def slopes(logs: Floats, least: int) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Per sampled step: decades from first to last layer, Kendall's tau, whether known."""
+@lru_cache(maxsize=64)
+def joints(layers: Layers | None) -> Seams:
+    """Where parts of the model meet, among the weights that count."""
+    if layers is None:
+        return NO_SEAMS
+    return seams([layers.names[i] for i in weights(layers)[0]], PART)
+
+
+def slopes(
+    logs: Floats, least: int, between: Seams = NO_SEAMS
+) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Per sampled step: decades from first to last layer, Kendall's tau, whether known.
+
+    Where it is a step between two neighbours, or lies ``between`` parts of the model, tau is 0.
+    """
     present = np.isfinite(logs)
     n = logs.shape[1]
     known = present.sum(axis=1) >= least
@@ -177,7 +195,7 @@ def slopes(logs: Floats, least: int) -> tuple[Floats, Floats, NDArray[np.bool_]]
     pairs = np.isfinite(rises).sum(axis=1)
     order = np.where(np.isfinite(rises), np.sign(rises), 0.0).sum(axis=1)
     tau = order / np.maximum(pairs, 1)
-    tau[_one_jump(levels)] = 0.0
+    tau[_one_jump(levels) | _between(logs, decades, between)] = 0.0
     return decades, tau, known & np.isfinite(decades)
 
 
@@ -189,6 +207,17 @@ def _one_jump(levels: Floats) -> NDArray[np.bool_]:
     gaps = np.where(np.isfinite(gaps), gaps, 0.0)
     total = gaps.sum(axis=1)
     result: NDArray[np.bool_] = gaps.max(axis=1, initial=0.0) > JUMP * total
+    return result
+
+
+def _between(logs: Floats, decades: Floats, between: Seams) -> NDArray[np.bool_]:
+    """Per sampled step: at least half of the change lies between parts."""
+    ends, begins = between
+    if not len(ends):
+        return np.zeros(len(logs), np.bool_)
+    steps = np.nansum(logs[:, begins] - logs[:, ends], axis=1)
+    with np.errstate(invalid="ignore"):
+        result: NDArray[np.bool_] = steps * np.sign(decades) >= 0.5 * np.abs(decades)
     return result
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from monitor.hook.drift import Drift
 from monitor.hook.index import Index, Known
 from monitor.hook.modules import kind_of
 from monitor.hook.shards import copies, world_size
@@ -117,6 +118,7 @@ class ParameterWatch:
         self._before: dict[torch.device, tuple[list[int], Tensor]] = {}
         self._norms: dict[int, Norms] = {}
         self._known = Known()
+        self._drift = Drift()
         self._compared: Counter[int] = Counter()
         """How often the units of a share have been compared."""
         self._alike: list[Tensor] = []
@@ -158,6 +160,7 @@ class ParameterWatch:
         norms.weights = self._known.index(("weights", share), weights)
         norms.weight_norms = [n for _, tensors in groups.values() for n in two_norms(tensors)]
         self.measure_gradients(share)
+        self._drift.see(weights, norms.weight_norms, norms.grads.items)
         # Cloned, since the scaler changes them in place.
         for told, into in ((scale, norms.scale), (found_inf, norms.skipped)):
             found = usable(told)
@@ -182,7 +185,8 @@ class ParameterWatch:
                 continue
             sizes = [sample(w, SAMPLED).numel() for w in weights]
             updates += indices
-            norms.update_norms += two_norms(list(torch.split(new - old, sizes)))
+            found = two_norms(list(torch.split(new - old, sizes)))
+            norms.update_norms += self._drift.known(indices, found)
             factors += [(w.numel() / size) ** 0.5 for w, size in zip(weights, sizes, strict=True)]
         norms.updates = self._known.index(("updates", share), updates)
         norms.update_factors = self._known.index(("factors", share), factors, torch.float32)
