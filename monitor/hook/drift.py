@@ -40,6 +40,8 @@ class Drift:
 
     def known(self, indices: Sequence[int], updates: Sequence[Tensor]) -> list[Tensor]:
         """The norms of updates, NaN of what moves by itself."""
+        if not self._moved:
+            return list(updates)
         return [
             torch.where(self._moved[i], math.nan, update) if i in self._moved else update
             for i, update in zip(indices, updates, strict=True)
