@@ -47,6 +47,26 @@ def test_two_networks_side_by_side_are_no_series(at: int) -> None:
     assert first_bad(follow(VanishingGradient(), values, layers=CHAIN)) is None
 
 
+def parts(*names: str) -> Layers:
+    """The chain, whose layers belong to these parts."""
+    each = [name for name, some in zip(names, np.array_split(np.arange(DEPTH), len(names)),
+        strict=True) for _ in some]  # fmt: skip
+    return replace(CHAIN, names=tuple(f"net.{part}.{i}.weight" for i, part in enumerate(each)))
+
+
+def test_what_lies_between_parts_is_no_matter_of_depth() -> None:
+    apart = np.array([-6.0, -5.6, -5.2, -5.0, -2.4, -2.2, -1.8, -1.6])
+    two = parts("actor", "critic")
+    assert first_bad(follow(VanishingGradient(), norms(apart), layers=two)) is None
+    assert first_bad(follow(VanishingGradient(), norms(apart), layers=CHAIN)) is not None
+
+
+def test_a_chain_of_parts_is_a_chain() -> None:
+    for names in (("encoder", "decoder"), ("0", "1", "2"), ("fc1", "fc2", "fc3", "fc4")):
+        found = follow(VanishingGradient(), norms(FALLING), layers=parts(*names))
+        assert first_bad(found) is not None
+
+
 @pytest.mark.parametrize("odd", [0, 3, 7])
 def test_one_odd_layer_neither_hides_nor_makes_it(odd: int) -> None:
     falling, flat = FALLING.copy(), np.full(DEPTH, -3.0)
