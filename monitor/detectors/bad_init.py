@@ -98,10 +98,12 @@ class BadInit:
         if past or len(columns[0]) < self.layers or not window.new:
             return Verdicts(np.full(window.new, Health.UNKNOWN, np.int8))
         logs = gradients.scales(window, columns)
-        decades, tau, known = gradients.slopes(logs, self.layers, joints(window.layers))
+        decades, tau, known = gradients.slopes(logs, self.layers)
         sick = known & (np.abs(decades) >= np.log10(self.change)) & (np.abs(tau) >= self.order)
-        if squashed(window.layers):
-            sick &= decades < 0
+        if sick.any():
+            sick &= ~gradients.stepwise(logs, decades, joints(window.layers))
+            if squashed(window.layers):
+                sick &= decades < 0
         return Verdicts(of_the_first(window, sick, known, self.within))
 
     def _of_equal_units(self, window: Window) -> NDArray[np.int8]:

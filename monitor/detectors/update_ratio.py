@@ -118,6 +118,8 @@ class UpdateRatio:
         if self.side == "high":
             known = np.isfinite(views).all(axis=2)
             sick = np.asarray((views >= self.large).all(axis=2) & known)
+            if not sick.any():
+                return sick
             last = last_ones(layers)
             others = sick[:, ~last].any(axis=1, keepdims=True)
             sick[:, last] &= others | (views[:, last] >= ALONE * self.large).all(axis=2)

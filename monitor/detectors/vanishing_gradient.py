@@ -101,8 +101,11 @@ class VanishingGradient:
         columns = weights(window.layers) if window.layers is not None else NO_COLUMNS
         if len(columns[0]) < self.layers or not window.new:
             return Verdicts(health)
-        decades, tau, known = slopes(scales(window, columns), self.layers, joints(window.layers))
+        logs = scales(window, columns)
+        decades, tau, known = slopes(logs, self.layers)
         falls = known & (decades >= np.log10(self.fall)) & (tau >= self.order)
+        if falls.any():
+            falls &= ~stepwise(logs, decades, joints(window.layers))
         sick = falls & (window.index + np.arange(len(falls)) >= SETTLED)
         begin = len(sick) - window.new
         # Runs of sick samples, unknown ones in between neither counted nor forgiven.
@@ -175,19 +178,13 @@ def joints(layers: Layers | None) -> Seams:
     return seams([layers.names[i] for i in weights(layers)[0]], PART)
 
 
-def slopes(
-    logs: Floats, least: int, between: Seams = NO_SEAMS
-) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Per sampled step: decades from first to last layer, Kendall's tau, whether known.
-
-    Where it is a step between two neighbours, or lies ``between`` parts of the model, tau is 0.
-    """
+def slopes(logs: Floats, least: int) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Per sampled step: decades from first to last layer, Kendall's tau, whether known."""
     present = np.isfinite(logs)
     n = logs.shape[1]
     known = present.sum(axis=1) >= least
-    members, (a, b), distance = neighbourhoods(n)
-    nobody = np.full((len(logs), 1), np.nan)
-    levels = median(np.concatenate((logs, nobody), axis=1)[:, members])
+    _, (a, b), distance = neighbourhoods(n)
+    levels = medians(logs)
     rises = (levels[:, b] - levels[:, a]) / distance
     # Layers without gradient have no part in it: from the first one that has to the last.
     span = n - 1 - present[:, ::-1].argmax(axis=1) - present.argmax(axis=1)
@@ -195,29 +192,29 @@ def slopes(
     pairs = np.isfinite(rises).sum(axis=1)
     order = np.where(np.isfinite(rises), np.sign(rises), 0.0).sum(axis=1)
     tau = order / np.maximum(pairs, 1)
-    tau[_one_jump(levels) | _between(logs, decades, between)] = 0.0
     return decades, tau, known & np.isfinite(decades)
 
 
-def _one_jump(levels: Floats) -> NDArray[np.bool_]:
-    """Per sampled step: nearly all of the change is between two neighbours."""
+def medians(logs: Floats) -> Floats:
+    """[T, groups]: the median of each neighbourhood."""
+    nobody = np.full((len(logs), 1), np.nan)
+    members = neighbourhoods(logs.shape[1])[0]
+    return median(np.concatenate((logs, nobody), axis=1)[:, members])
+
+
+def stepwise(logs: Floats, decades: Floats, between: Seams) -> NDArray[np.bool_]:
+    """Per sampled step: the change is no series, but made in one place, or ``between`` parts."""
+    levels = medians(logs)
     # What is missing is as its neighbour on the left, or no part of it at the front.
     at = np.maximum.accumulate(np.where(np.isfinite(levels), np.arange(levels.shape[1]), 0), axis=1)
     gaps = np.abs(np.diff(np.take_along_axis(levels, at, axis=1), axis=1))
     gaps = np.where(np.isfinite(gaps), gaps, 0.0)
-    total = gaps.sum(axis=1)
-    result: NDArray[np.bool_] = gaps.max(axis=1, initial=0.0) > JUMP * total
-    return result
-
-
-def _between(logs: Floats, decades: Floats, between: Seams) -> NDArray[np.bool_]:
-    """Per sampled step: at least half of the change lies between parts."""
+    result: NDArray[np.bool_] = gaps.max(axis=1, initial=0.0) > JUMP * gaps.sum(axis=1)
     ends, begins = between
-    if not len(ends):
-        return np.zeros(len(logs), np.bool_)
-    steps = np.nansum(logs[:, begins] - logs[:, ends], axis=1)
-    with np.errstate(invalid="ignore"):
-        result: NDArray[np.bool_] = steps * np.sign(decades) >= 0.5 * np.abs(decades)
+    if len(ends):
+        steps = np.nansum(logs[:, begins] - logs[:, ends], axis=1)
+        with np.errstate(invalid="ignore"):
+            result |= steps * np.sign(decades) >= 0.5 * np.abs(decades)
     return result
 
 
