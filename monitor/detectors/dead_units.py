@@ -92,8 +92,8 @@ class DeadUnits:
         )
         more = f" and {len(dead) - 3} more" if len(dead) > 3 else ""
         seen = (
-            f"{len(dead)} of {ran} ReLU layers have units that are zero for every input, or are zero "
-            f"as a whole for most inputs: {told}{more} (steps {int(window.steps[0])} to "
+            f"{len(dead)} of {ran} ReLU layers have units that are zero for every input, or are "
+            f"zero as a whole for most inputs: {told}{more} (steps {int(window.steps[0])} to "
             f"{int(window.steps[-1])}, each looking back on ten samples)"
         )
         names = tuple(layers.names[i] for i in dead)
