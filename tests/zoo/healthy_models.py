@@ -197,3 +197,64 @@ def gaussian_with_a_spread(script: Script) -> None:
         return told
 
     Training(script, model, optimizer, loss, 500, Log(script, "train/nll")).run()
+
+
+@healthy()
+def values_that_grow_with_the_reward(script: Script) -> None:
+    """Q-learning without any scaling: rewards of one add up to sixteen, and gradients grow tenfold."""
+    q = mlp(4, 64, 64, 2)
+    late = copy.deepcopy(q)
+    optimizer = torch.optim.Adam(q.parameters(), 1e-3)
+
+    def loss(step: int) -> Tensor:
+        state = torch.randn(64, 4)
+        action = torch.randint(0, 2, (64, 1))
+        kept = (action[:, 0] == (state[:, 0] > 0).long()).float()
+        with torch.no_grad():
+            later = 0.9 * state + 0.4 * torch.randn(64, 4)
+            goal = 1 + 0.98 * (0.3 + 0.7 * kept) * late(later).max(dim=1).values
+            if step % 15 == 0:
+                late.load_state_dict(q.state_dict())
+        value = q(state).gather(1, action)[:, 0]
+        script.scalar("train/q_values", float(value.detach().mean()), step)
+        return F.mse_loss(value, goal)
+
+    Training(script, q, optimizer, loss, 1500, Log(script, "losses/td_loss", norm="grad_norm"),
+        clip=1e6).run()  # fmt: skip
+
+
+class _Many(nn.Module):
+    """Thirty-two experts, one for each example, that run for their own examples only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.router = nn.Linear(16, 32)
+        self.experts = nn.ModuleList(mlp(16, 12, 1) for _ in range(32))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        scores = self.router(x)
+        chance = scores.softmax(dim=1)
+        picked = (scores + 0.5 * torch.randn_like(scores)).argmax(dim=1)
+        out = torch.zeros(len(x), 1)
+        for i in picked.unique().tolist():
+            mine = torch.nonzero(picked == i)[:, 0]
+            out = out.index_copy(0, mine, self.experts[i](x[mine]) * chance[mine, i : i + 1] * 8)
+        share = F.one_hot(picked, 32).float().mean(dim=0)
+        return out, 32 * (share * chance.mean(dim=0)).sum()
+
+
+@healthy()
+def thirty_two_experts(script: Script) -> None:
+    """Batches of 48 for 32 experts: in any one step a quarter of them are not asked."""
+    x, y = teacher(script.seed, samples=4096)
+    model = _Many()
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
+    source = batches(48, x, y, seed=script.seed)
+
+    def loss(_: int) -> Tensor:
+        a, b = next(source)
+        out, balance = model(a)
+        total: Tensor = F.mse_loss(out, b) + 0.05 * balance
+        return total
+
+    Training(script, model, optimizer, loss, 250, Log(script, "train/loss")).run()
