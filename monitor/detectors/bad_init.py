@@ -1,4 +1,4 @@
-"""Signals or gradients whose scale grows or shrinks from layer to layer at the start."""
+"""Initial weights that no training can use: the wrong scale in each layer, or all alike."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from monitor.detectors import vanishing_gradient as gradients
 from monitor.detectors.first_steps import LOOKED_AT, of_the_first, weighted
+from monitor.detectors.parts import NO_SEAMS, Seams, seams
 from monitor.detectors.robust import check, fold, number
 from monitor.points import Evidence, Floats, Health, Layers, Verdicts, Window
 
@@ -29,9 +30,15 @@ class BadInit:
     rises or falls by ``change`` from the first layer to the last, and ``order`` of the pairs of
     neighbourhoods are in that order (Kendall's tau). It is told at the second sampled step.
 
+    Pointed at a scalar, ``health/layers_of_equal_units``, it sees how many layers have units with
+    the same weights and the same gradient, all of them (the hook compares them at the first three
+    sampled steps): bad from one on, since such units stay the same for ever, and a layer of a
+    hundred does what one would.
+
     Each layer multiplies the variance by fan_in * Var(w), halved by a ReLU: variance-scaling
     initialisation (Glorot and Bengio 2010; He et al. 2015) makes that 1, and any other number
-    is raised to the power of the depth.
+    is raised to the power of the depth. Random weights also break the symmetry between units;
+    constants, zeros, or one filter copied into all, do not.
 
     Defaults: ``change`` 100: torch's own initialisation lets the signal of a ReLU net fall by
     0.41 a layer, until its biases hold it at 1 / sqrt(3 fan_in): a factor of about 30 for layers of
@@ -42,11 +49,14 @@ class BadInit:
     that begins later the initial weights were not seen. ``layers`` 4: three make no series. It is
     looked for 200 sampled steps whether training heals it.
 
-    Stays quiet: nets with normalisation, whose signal starts anew at each (but see
-    ``bad_init_hidden_by_norm``); residual nets and transformers, whose branches stand beside each
-    other; autoencoders, whose widths vary; resumed runs; what the first updates blow up. Gradients
-    that fall through sigmoid or tanh layers are left to ``vanishing_gradient``. Misses: weights so
-    small that biases make up the signal, which only the gradients tell.
+    Stays quiet: last layers, adapters and branches that begin at zero, whose units get gradients of
+    their own; a change three quarters of which lie between two neighbouring layers, or half of
+    which between parts of different names, which is no series; nets with normalisation, whose
+    signal starts anew at each (but see ``bad_init_hidden_by_norm``); residual nets and
+    transformers, whose branches stand beside each other; autoencoders, whose widths vary; resumed
+    runs; what the first updates blow up. Gradients that fall through sigmoid or tanh layers are
+    left to ``vanishing_gradient``. Misses: weights so small that biases make up the signal, which
+    only the gradients tell; a tied embedding that makes the first scores far too great.
 
     Source: the article behind the rules (variance-scaling initialisation did better than all
     others); Glorot and Bengio, AISTATS 2010; He et al., ICCV 2015; the limits are our reasoning.
@@ -68,7 +78,7 @@ class BadInit:
     )
 
     name: ClassVar[str] = "bad_init"
-    layered: ClassVar[bool] = True
+    layered: ClassVar[bool | None] = None
     lookback: ClassVar[int] = 2
     context: ClassVar[tuple[str, ...]] = ()
     default_match: ClassVar[Mapping[str, str]] = {"stat": "act_rms"}
@@ -81,20 +91,41 @@ class BadInit:
 
     def __call__(self, window: Window) -> Verdicts:
         """BAD at the second sampled step if the first one showed it; later OK or UNKNOWN."""
+        if window.layers is None and window.values.ndim == 1:
+            return Verdicts(self._of_equal_units(window))
         columns = counted(window.layers) if window.layers is not None else gradients.NO_COLUMNS
         past = window.index >= LOOKED_AT
         if past or len(columns[0]) < self.layers or not window.new:
             return Verdicts(np.full(window.new, Health.UNKNOWN, np.int8))
-        decades, tau, known = gradients.slopes(gradients.scales(window, columns), self.layers)
+        logs = gradients.scales(window, columns)
+        decades, tau, known = gradients.slopes(logs, self.layers)
         sick = known & (np.abs(decades) >= np.log10(self.change)) & (np.abs(tau) >= self.order)
-        if squashed(window.layers):
-            sick &= decades < 0
+        if sick.any():
+            sick &= ~gradients.stepwise(logs, decades, joints(window.layers))
+            if squashed(window.layers):
+                sick &= decades < 0
         return Verdicts(of_the_first(window, sick, known, self.within))
+
+    def _of_equal_units(self, window: Window) -> NDArray[np.int8]:
+        """Of a count of layers, which is told in the first sampled steps."""
+        counts = window.values[len(window.steps) - window.new :]
+        some = (counts >= 1) & np.isfinite(counts)
+        health = np.where(some, Health.BAD, np.where(counts == 0, Health.OK, Health.UNKNOWN))
+        if window.first_step >= self.within:
+            health[:] = Health.UNKNOWN
+        return health.astype(np.int8)
 
     def explain(self, window: Window) -> Evidence:
         """The scale at both ends, and the factor from one layer to the next."""
         layers = window.layers
-        assert layers is not None
+        if layers is None:
+            count, step = int(window.values[-1]), int(window.steps[-1])
+            some = "1 layer" if count == 1 else f"{count} layers"
+            seen = (
+                f"all units of {some} have the same weights and (nearly) the same gradient "
+                f"(step {step})"
+            )
+            return Evidence(float(count), seen, step)
         columns = counted(layers)
         logs = gradients.scales(window, columns)[0]
         decades = float(gradients.slopes(logs[None], self.layers)[0][0])
@@ -128,6 +159,14 @@ def counted(layers: Layers) -> gradients.Columns:
     chosen: NDArray[np.intp] = np.flatnonzero([weighted(kind) for kind in layers.kinds])
     nothing: Floats = np.zeros(len(chosen))
     return chosen, nothing
+
+
+@lru_cache(maxsize=64)
+def joints(layers: Layers | None) -> Seams:
+    """Where parts of the model meet, among the layers that count."""
+    if layers is None:
+        return NO_SEAMS
+    return seams([layers.names[i] for i in counted(layers)[0]], gradients.PART)
 
 
 @lru_cache(maxsize=64)

@@ -20,15 +20,18 @@ class DeadUnits:
 
     Sees ``act_dead_fraction``: the part of a ReLU layer's units (channels, for a convolution)
     that were zero for every input of the last ten sampled steps and the last 500 inputs, which
-    the hook keeps count of. Bad where a layer has at least ``share`` of them, in ``samples``
-    sampled steps in a row. One alert names all such layers.
+    the hook keeps count of; or, of layers of eight units and more, the part of the inputs for
+    which not a single unit spoke, the least of the last ten sampled steps, if that is greater. Bad
+    where it is at least ``share`` in a layer, in ``samples`` sampled steps in a row. One alert
+    names all such layers.
 
     A ReLU that puts out zero passes no gradient back, so that a unit that is zero for all inputs
     learns nothing any more. A large negative bias does it, or one step that is too large. Nearly
     all zeros are no sign of it: trained transformers have 95 % and more (Li et al. 2023, The Lazy
     Neuron Phenomenon), sparse autoencoders 99.9 %, with other units for other inputs. Hence a
     count per unit (SageMaker Debugger and AUTOTRAINER look at shares of zeros and of zero
-    gradients).
+    gradients), and one per input: where all units are off at once, nothing of it gets through,
+    whether or not each of them speaks once in a thousand inputs.
 
     Defaults: ``share`` 0.8: narrow nets live with a third of their units dead, and some trained
     at a rate near its limit with half; a rate that is far too high or a bias of -1 leaves one
@@ -89,9 +92,9 @@ class DeadUnits:
         )
         more = f" and {len(dead) - 3} more" if len(dead) > 3 else ""
         seen = (
-            f"{len(dead)} of {ran} ReLU layers have units that are zero for every input: "
-            f"{told}{more} (steps {int(window.steps[0])} to {int(window.steps[-1])}, each looking "
-            "back on ten samples)"
+            f"{len(dead)} of {ran} ReLU layers have units that are zero for every input, or are "
+            f"zero as a whole for most inputs: {told}{more} (steps {int(window.steps[0])} to "
+            f"{int(window.steps[-1])}, each looking back on ten samples)"
         )
         names = tuple(layers.names[i] for i in dead)
         return Evidence(

@@ -12,6 +12,9 @@ from monitor.detectors.base import Folded, Memory
 from monitor.detectors.robust import check, fold, median, number, quantile
 from monitor.points import Evidence, Floats, Health, Window
 
+LOW = 0.1
+"""Part of the earlier blocks that may be below what counts as their level."""
+
 BLOCK = 10
 """Points that are judged together; verdicts are given at the end of each block."""
 
@@ -21,9 +24,10 @@ class ExplodingGradient:
     """A gradient norm that has risen by orders of magnitude against its own past, and stays.
 
     Sees the norm in blocks of ten points. Bad where ``share`` of a block's values are above
-    ``factor`` times the earlier level, twice in a row; the level is the lower quartile of the
-    medians of the blocks before, up to ``memory`` points back. Values that are not finite are left
-    out: fp16 training skips such steps.
+    ``factor`` times the earlier level, twice in a row; the level is the lowest tenth of the
+    medians of the blocks before, up to ``memory`` points back: where a norm grows by the same
+    factor in each block, as an unbounded critic's does, the middle of its past grows with it.
+    Values that are not finite are left out: fp16 training skips such steps.
 
     Defaults: ``factor`` 100: norms wander by 10 in healthy training. ``share`` 0.7: a spike
     however high is one value of ten. ``memory`` 1000 points, so that a slow rise counts and the
@@ -126,10 +130,10 @@ class ExplodingGradient:
         for i in np.flatnonzero((health == Health.OK) & (low >= lowest + limit)):
             earlier, losses = past[:2, i : i + keep]
             better = past[1, self._kept + i] < median(losses)
-            if low[i] < float(quantile(earlier, 0.25)) + limit or better:
+            level = float(quantile(earlier, LOW))
+            if low[i] < level + limit or better:
                 continue
             health[i] = Health.BAD
-            level = float(median(earlier))
             below = np.flatnonzero(~(past[0, : self._kept + i] >= level + limit / 2))
             onset = past[2, int(below[-1]) + 1 if len(below) else 0]
             seen[:, i] = past[0, self._kept + i], level, onset

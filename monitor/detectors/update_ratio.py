@@ -11,13 +11,17 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.detectors.parts import seams
 from monitor.detectors.robust import check, median, number
 from monitor.points import Evidence, Floats, Health, Layers, Verdicts, Window
 
 _SIDES = ("high", "low")
 
 ALONE = 5.0
-"""How much more the last layer's weight must change if it is the only one."""
+"""How much more a last layer's weight must change if no others do."""
+
+PART = 2
+"""Weights that make a part of the model, such as an actor, whose last layer is one, too."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,9 @@ class UpdateRatio:
     million steps would be needed. ``samples`` 6. Only the first steps tell a rate that is too
     high: later the weights have grown to fit it.
 
-    The last layer gets the greatest gradient, and often begins small: alone it counts from five
-    times ``large`` on, and not at all where it has a single output.
+    The last layer, of the model or of a part of it with a name of its own (an actor beside a
+    critic), gets the greatest gradient, and often begins small: alone it counts from five times
+    ``large`` on, and not at all where it has a single output.
 
     Stays quiet: biases and the weights of norms; linear models and those made of embeddings only,
     whose weights begin small and grow to the solution; weights that begin at zero (adapters,
@@ -99,7 +104,7 @@ class UpdateRatio:
             return Verdicts(health)
         views: Floats = np.lib.stride_tricks.sliding_window_view(ratios, need, axis=0)
         first = max(0, n - window.new - need + 1)
-        bad: NDArray[np.bool_] = self._sick(views[first:]).max(axis=1)
+        bad: NDArray[np.bool_] = self._sick(views[first:], layers).max(axis=1)
         at = np.arange(first, first + len(bad)) + need - 1
         judged = np.where(bad, Health.BAD, Health.OK)
         if self.side == "high":
@@ -108,13 +113,16 @@ class UpdateRatio:
         health[at - (n - window.new)] = judged
         return Verdicts(health)
 
-    def _sick(self, views: Floats) -> NDArray[np.bool_]:
+    def _sick(self, views: Floats, layers: Layers) -> NDArray[np.bool_]:
         """Per window and weight, from [K, N, samples]."""
         if self.side == "high":
             known = np.isfinite(views).all(axis=2)
             sick = np.asarray((views >= self.large).all(axis=2) & known)
-            others = sick[:, :-1].any(axis=1)
-            sick[:, -1] &= others | (views[:, -1] >= ALONE * self.large).all(axis=1)
+            if not sick.any():
+                return sick
+            last = last_ones(layers)
+            others = sick[:, ~last].any(axis=1, keepdims=True)
+            sick[:, last] &= others | (views[:, last] >= ALONE * self.large).all(axis=2)
             return sick
         levels = median(views)
         fastest = np.fmax.reduce(levels, axis=1)
@@ -128,7 +136,7 @@ class UpdateRatio:
         assert layers is not None
         columns = weights(layers, self.side == "low")
         views = window.values[:, columns].T[None]
-        sick = np.flatnonzero(self._sick(views)[0])
+        sick = np.flatnonzero(self._sick(views, layers)[0])
         levels = median(views)[0]
         order = sick[np.argsort(levels[sick] * (1 if self.side == "low" else -1))]
         names = tuple(layers.names[columns[i]] for i in order)
@@ -157,3 +165,13 @@ def weights(layers: Layers, no_embeddings: bool) -> NDArray[np.intp]:
         and not (no_embeddings and "embedding" in kind.lower())
     ]
     return np.array(chosen, np.intp)
+
+
+@lru_cache(maxsize=64)
+def last_ones(layers: Layers) -> NDArray[np.bool_]:
+    """Which of the weights that count are the last ones of the model, or of a part of it."""
+    chosen = weights(layers, False)
+    last = np.zeros(len(chosen), np.bool_)
+    last[-1:] = True
+    last[seams([layers.names[i] for i in chosen], PART)[0]] = True
+    return last

@@ -10,12 +10,25 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.detectors.parts import NO_SEAMS, Seams, seams
 from monitor.detectors.robust import check, fold, median, number
 from monitor.points import Evidence, Floats, Health, Layers, Verdicts, Window
 
 GROUPS = 6
 """Layers are put into so many neighbourhoods by depth; a neighbourhood's median outvotes the odd
 layer (attention queries, a shortcut convolution), and slopes between 6 are cheap."""
+
+JUMP = 0.75
+"""Part of the whole change that lies between two neighbours: more is a step and no series. Four
+layers that share it evenly have a third each; one layer of them may do twice as much as the rest
+together. A factor between two parts of a network, or two networks side by side, have all of it."""
+
+PART = 3
+"""Weights that make a part of the model, such as an actor, a network of its own."""
+
+SETTLED = 10
+"""Sampled steps after which a fall is no matter of the start: zero-initialised branches, heads and
+critics that begin flat, and the first steps of a warm-up have found their scale by then."""
 
 _SQUASHING = ("sigmoid", "tanh", "softsign", "logsigmoid", "hardsigmoid", "hardtanh")
 _OUTSIDE = ("embedding", "norm")
@@ -36,11 +49,15 @@ class VanishingGradient:
     Defaults: ``fall`` 1000: healthy residual networks, transformers and ReLU stacks stay within
     about 30, deep sigmoid stacks reach 1e4 and more (AUTOTRAINER, ICSE'21, takes 1000 between
     first and last layer, too). ``order`` 0.6 lets two or three of fifteen pairs stand the wrong
-    way round. ``samples`` 5: one odd batch is no evidence. ``layers`` 4: three layers make no
-    geometric series.
+    way round. ``samples`` 5: one odd batch is no evidence; and none of the first ten sampled steps
+    is any, in which branches and critics that begin flat still find their scale. ``layers`` 4:
+    three layers make no geometric series.
 
     Stays quiet: frozen layers (no gradient, or exactly zero); a converged run, whose gradients
-    are all small; a large gradient in the last layer alone; embeddings and first convolutions.
+    are all small; a large gradient in the last layer alone; embeddings and first convolutions; a
+    fall three quarters of which lie between two neighbours, or half of which between parts of
+    different names, which is no series: two networks side by side, or a factor between two parts
+    (``update_ratio`` says so where it matters).
 
     Source: the article behind the rules (ReLU passes gradients, sigmoid in a deep net does not);
     Glorot and Bengio, AISTATS 2010; AUTOTRAINER (Zhang et al., ICSE 2021); the line through
@@ -84,14 +101,18 @@ class VanishingGradient:
         columns = weights(window.layers) if window.layers is not None else NO_COLUMNS
         if len(columns[0]) < self.layers or not window.new:
             return Verdicts(health)
-        decades, tau, known = slopes(scales(window, columns), self.layers)
-        sick = known & (decades >= np.log10(self.fall)) & (tau >= self.order)
+        logs = scales(window, columns)
+        decades, tau, known = slopes(logs, self.layers)
+        falls = known & (decades >= np.log10(self.fall)) & (tau >= self.order)
+        if falls.any():
+            falls &= ~stepwise(logs, decades, joints(window.layers))
+        sick = falls & (window.index + np.arange(len(falls)) >= SETTLED)
         begin = len(sick) - window.new
         # Runs of sick samples, unknown ones in between neither counted nor forgiven.
         padded = np.concatenate((np.zeros(self.samples - 1, np.bool_), sick))
         counts = np.lib.stride_tricks.sliding_window_view(padded, self.samples).sum(axis=1)
         health[known[begin:]] = Health.OK
-        health[sick[begin:] & (counts[begin:] < self.samples)] = Health.UNKNOWN
+        health[falls[begin:] & (counts[begin:] < self.samples)] = Health.UNKNOWN
         health[counts[begin:] == self.samples] = Health.BAD
         return Verdicts(health)
 
@@ -149,14 +170,21 @@ def scales(window: Window, columns: Columns) -> Floats:
     return result
 
 
+@lru_cache(maxsize=64)
+def joints(layers: Layers | None) -> Seams:
+    """Where parts of the model meet, among the weights that count."""
+    if layers is None:
+        return NO_SEAMS
+    return seams([layers.names[i] for i in weights(layers)[0]], PART)
+
+
 def slopes(logs: Floats, least: int) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """Per sampled step: decades from first to last layer, Kendall's tau, whether known."""
     present = np.isfinite(logs)
     n = logs.shape[1]
     known = present.sum(axis=1) >= least
-    members, (a, b), distance = neighbourhoods(n)
-    nobody = np.full((len(logs), 1), np.nan)
-    levels = median(np.concatenate((logs, nobody), axis=1)[:, members])
+    _, (a, b), distance = neighbourhoods(n)
+    levels = medians(logs)
     rises = (levels[:, b] - levels[:, a]) / distance
     # Layers without gradient have no part in it: from the first one that has to the last.
     span = n - 1 - present[:, ::-1].argmax(axis=1) - present.argmax(axis=1)
@@ -165,6 +193,29 @@ def slopes(logs: Floats, least: int) -> tuple[Floats, Floats, NDArray[np.bool_]]
     order = np.where(np.isfinite(rises), np.sign(rises), 0.0).sum(axis=1)
     tau = order / np.maximum(pairs, 1)
     return decades, tau, known & np.isfinite(decades)
+
+
+def medians(logs: Floats) -> Floats:
+    """[T, groups]: the median of each neighbourhood."""
+    nobody = np.full((len(logs), 1), np.nan)
+    members = neighbourhoods(logs.shape[1])[0]
+    return median(np.concatenate((logs, nobody), axis=1)[:, members])
+
+
+def stepwise(logs: Floats, decades: Floats, between: Seams) -> NDArray[np.bool_]:
+    """Per sampled step: the change is no series, but made in one place, or ``between`` parts."""
+    levels = medians(logs)
+    # What is missing is as its neighbour on the left, or no part of it at the front.
+    at = np.maximum.accumulate(np.where(np.isfinite(levels), np.arange(levels.shape[1]), 0), axis=1)
+    gaps = np.abs(np.diff(np.take_along_axis(levels, at, axis=1), axis=1))
+    gaps = np.where(np.isfinite(gaps), gaps, 0.0)
+    result: NDArray[np.bool_] = gaps.max(axis=1, initial=0.0) > JUMP * gaps.sum(axis=1)
+    ends, begins = between
+    if len(ends):
+        steps = np.nansum(logs[:, begins] - logs[:, ends], axis=1)
+        with np.errstate(invalid="ignore"):
+            result |= steps * np.sign(decades) >= 0.5 * np.abs(decades)
+    return result
 
 
 @lru_cache(maxsize=64)

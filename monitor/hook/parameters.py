@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from monitor.hook.drift import Drift
 from monitor.hook.index import Index, Known
 from monitor.hook.modules import kind_of
 from monitor.hook.shards import copies, world_size
+from monitor.hook.symmetry import COMPARED, of_equal_units
+from monitor.hook.symmetry import TAG as EQUAL_UNITS
 from monitor.hook.tensors import sample, usable, usable_gradient
 
 SAMPLED = 4096
@@ -114,6 +118,10 @@ class ParameterWatch:
         self._before: dict[torch.device, tuple[list[int], Tensor]] = {}
         self._norms: dict[int, Norms] = {}
         self._known = Known()
+        self._drift = Drift()
+        self._compared: Counter[int] = Counter()
+        """How often the units of a share have been compared."""
+        self._alike: list[Tensor] = []
 
     def owns(self, parameter: object) -> bool:
         """Whether ``parameter`` is one of the model's."""
@@ -152,6 +160,7 @@ class ParameterWatch:
         norms.weights = self._known.index(("weights", share), weights)
         norms.weight_norms = [n for _, tensors in groups.values() for n in two_norms(tensors)]
         self.measure_gradients(share)
+        self._drift.see(weights, norms.weight_norms, norms.grads.items)
         # Cloned, since the scaler changes them in place.
         for told, into in ((scale, norms.scale), (found_inf, norms.skipped)):
             found = usable(told)
@@ -176,11 +185,31 @@ class ParameterWatch:
                 continue
             sizes = [sample(w, SAMPLED).numel() for w in weights]
             updates += indices
-            norms.update_norms += two_norms(list(torch.split(new - old, sizes)))
+            found = two_norms(list(torch.split(new - old, sizes)))
+            norms.update_norms += self._drift.known(indices, found)
             factors += [(w.numel() / size) ** 0.5 for w, size in zip(weights, sizes, strict=True)]
         norms.updates = self._known.index(("updates", share), updates)
         norms.update_factors = self._known.index(("factors", share), factors, torch.float32)
         self._before = {}
+
+    def compare(self, share: int) -> None:
+        """How many layers of optimizer number ``share`` have units that are all alike.
+
+        Only at first; more than once, since behind a layer of zeros there is no gradient yet.
+        """
+        if self._compared[share] >= COMPARED:
+            return
+        self._compared[share] += 1
+        found = of_equal_units(self._with_gradients(share))
+        if found is not None:
+            self._alike.append(found)
+
+    def compared(self) -> dict[str, Tensor]:
+        """Tag -> 0-d tensor that may be on a device: what was found since last time."""
+        found, self._alike = self._alike, []
+        if not found:
+            return {}
+        return {EQUAL_UNITS: torch.stack([one.to(found[0].device) for one in found]).sum().float()}
 
     def taken(self) -> tuple[Norms, ...]:
         """All that was measured since last time: one entry per optimizer that has stepped."""
@@ -197,6 +226,15 @@ class ParameterWatch:
                 indices.append(i)
                 weights.append(weight)
         return groups
+
+    def _with_gradients(self, share: int) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Kind of the module, weight and gradient of each parameter of which both can be read."""
+        for i in self._shares[share]:
+            alive = self.parameters[i].ref()
+            weight = usable(alive)
+            grad = None if alive is None else usable(alive.grad)
+            if weight is not None and grad is not None:
+                yield self.parameters[i].kind, weight, grad
 
     def measure_gradients(self, share: int) -> None:
         """Gradients as they are now, in place of those measured before."""

@@ -210,6 +210,7 @@ class Session:
         self._refresh()
         scale, found_inf = (getattr(optimizer, name, None) for name in ("grad_scale", "found_inf"))
         self._parameters.before(share, scale, found_inf)
+        self._guard.run("equal_units", self._parameters.compare, share)
 
     def _measure_after(self, share: int, optimizer: Optimizer | None, closure: bool) -> None:
         if capturing():
@@ -256,6 +257,7 @@ class Session:
         counts, more = self._progress.scalars(ref() for ref in self._optimizers)
         numbers.update(counts)
         tensors.update(more)
+        tensors.update(self._parameters.compared())
         before = self._clipping.norm()
         if before is not None:
             tensors[BEFORE_CLIPPING] = before

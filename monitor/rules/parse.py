@@ -77,6 +77,8 @@ def _match(match: MatchSection, detector: Detector) -> Match:
     defaults: Mapping[str, str] = getattr(detector, "default_match", {})
     if match.stat or match.layer or match.layer_kind:
         defaults = {name: text for name, text in defaults.items() if name not in ("role", "tag")}
+    if match.role or match.tag:
+        defaults = {name: text for name, text in defaults.items() if name != "stat"}
     # An expression's own series depends on what is written in it.
     defaults = {**defaults, **getattr(detector, "own_match", {})}
     for name, text in defaults.items():

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from monitor.detectors import DETECTORS, Detector
+from monitor.detectors import DETECTORS, Detector, WindowDetector
 from monitor.points import Floats, Layers
 
 DEPTH = 8
@@ -84,6 +84,13 @@ def bad_series() -> dict[str, Floats]:
         "rank_divergence": np.where(np.arange(DEPTH) == 2, 0.01, 0.0) * np.ones((60, 1)),
         "unnormalised_input": 1e8 + 1e6 * noise,
     }
+
+
+def sees_layers(detector: WindowDetector) -> bool:
+    """Whether it is shown layers; one that takes both, if that is what it looks at by itself."""
+    if detector.layered is None:
+        return "stat" in getattr(detector, "default_match", {})
+    return detector.layered
 
 
 def bad_context(name: str) -> dict[str, Floats] | None:

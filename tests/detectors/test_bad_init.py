@@ -67,6 +67,7 @@ def test_a_resumed_run_has_no_initialisation() -> None:
         np.array([0, 0, 0, 0, 0, 0, 0, -5.0]),  # a last layer made small
         np.array([0, -1, -2, -3, -2, -1, 0, 0.5]),  # in and out again
         np.tile([0.0, -2.5], 4),  # branches that are made small
+        np.array([0, 0.1, 0.1, 0.2, -4.0, -4.1, -4.1, -4.2]),  # two networks, or a factor between
     ],
 )
 def test_look_alikes(decades: Floats) -> None:
@@ -102,3 +103,20 @@ def test_gradients_that_a_sigmoid_squashes_are_not_its_matter() -> None:
     shrinking = 16 * 10.0 ** np.tile(np.linspace(-6.0, 0.0, DEPTH), (4, 1))
     assert first_bad(follow(BadInit(), shrinking, layers=CHAIN)) is None
     assert first_bad(follow(BadInit(), shrinking[:, ::-1].copy(), layers=CHAIN)) is not None
+
+
+def test_units_that_are_all_alike() -> None:
+    found = follow(BadInit(), np.array([0.0, 2.0, 2.0]), tag="health/layers_of_equal_units")
+    assert healths(found).tolist() == [1, 2, 2]
+    evidence = bad(found)
+    assert evidence.value == 2.0
+    assert (
+        "all units of 2 layers have the same weights and (nearly) the same gradient"
+        in evidence.seen
+    )
+    assert "1 layer " in bad(follow(BadInit(), np.array([1.0]))).seen
+
+
+def test_of_a_resumed_run_nothing_is_said_of_its_units() -> None:
+    found = follow(BadInit(), np.array([3.0, 3.0]), 5000 + np.arange(2))
+    assert (healths(found) == Health.UNKNOWN).all()

@@ -26,6 +26,7 @@ from tests.detectors.registry import (
     bad_series,
     default,
     odd_series,
+    sees_layers,
     widened,
 )
 
@@ -43,7 +44,7 @@ def run(name: str, series: Any, cuts: tuple[int, ...] = ()) -> Any:
     """Verdicts of the detector; what its bad series needs beside it is there for that one only."""
     detector = default(name)
     assert isinstance(detector, (WindowDetector, FoldDetector, CurveDetector))
-    layered = isinstance(detector, WindowDetector) and detector.layered is True
+    layered = isinstance(detector, WindowDetector) and sees_layers(detector)
     context, clock = bad_context(name), bad_clock(name)
     n = len(series)
     return follow(

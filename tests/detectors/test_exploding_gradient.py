@@ -29,6 +29,7 @@ def test_a_rise_by_orders_of_magnitude_that_stays(seed: int, scale: float) -> No
     assert fires(scale * noise(seed) * np.where(t > 700, 1e4, 1.0))
     assert fires(scale * noise(seed) * np.exp(np.maximum(t - 700, 0) * 0.05))
     assert fires(scale * noise(seed) * 10 ** np.clip((t - 400) / 200, 0, 4))
+    assert fires(scale * noise(seed) * (1 + t / 50) ** 3)  # from the start and without an end
 
 
 @pytest.mark.parametrize("seed", range(5))

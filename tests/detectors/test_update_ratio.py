@@ -73,6 +73,20 @@ def test_the_last_layer_alone_may_change_more(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
+def test_and_so_may_the_last_layer_of_a_part(seed: int) -> None:
+    names = tuple(f"{part}.{i}.weight" for part in ("actor", "critic") for i in (0, 2, 4))
+    two = Layers(names, ("Linear",) * 6, ((16, 16),) * 6, ("",) * 6)
+    values = usual(seed)
+    values[:, 2] = 0.3
+    assert first_bad(follow(UpdateRatio(side="high"), values, layers=two)) is None
+    values[:, 1] = 0.3
+    bad = first_bad(follow(UpdateRatio(side="high"), values, layers=two))
+    assert bad is not None
+    assert bad.evidence is not None
+    assert bad.evidence.layers == ("actor.2.weight", "actor.4.weight")
+
+
+@pytest.mark.parametrize("seed", range(5))
 def test_a_weight_that_hardly_moves_beside_the_others(seed: int) -> None:
     values = usual(seed)
     values[:, 1] *= 1e-6

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from monitor.detectors.vanishing_gradient import VanishingGradient
+from monitor.detectors.vanishing_gradient import SETTLED, VanishingGradient
 from monitor.points import Floats, Health, Layers
 from tests.detectors.following import first_bad, follow, healths
 from tests.detectors.recipes import Recipe, train
@@ -25,7 +25,7 @@ FALLING = np.linspace(-8.0, -1.0, DEPTH)
 
 def test_a_geometric_fall_is_bad_after_five_samples_and_named() -> None:
     verdicts = follow(VanishingGradient(), norms(FALLING), layers=CHAIN)
-    assert healths(verdicts)[:6].tolist() == [0, 0, 0, 0, 2, 2]
+    assert healths(verdicts).tolist() == [0] * (SETTLED + 4) + [2] * 6
     bad = first_bad(verdicts)
     assert bad is not None
     assert bad.evidence is not None
@@ -33,6 +33,38 @@ def test_a_geometric_fall_is_bad_after_five_samples_and_named() -> None:
     assert "layers.7.weight" not in bad.evidence.layers
     assert "7 of them run into a sigmoid or tanh" in bad.evidence.seen
     assert 1e6 < bad.evidence.value < 1e8
+
+
+def test_what_the_first_steps_heal_is_no_fault() -> None:
+    values = norms(FALLING, steps=40)
+    values[SETTLED + 2 :] = norms(np.full(DEPTH, -3.0), steps=38 - SETTLED)
+    assert first_bad(follow(VanishingGradient(), values, layers=CHAIN)) is None
+
+
+@pytest.mark.parametrize("at", [2, 4, 6])
+def test_two_networks_side_by_side_are_no_series(at: int) -> None:
+    values = norms(np.where(np.arange(DEPTH) < at, -9.0, -2.0), steps=40)
+    assert first_bad(follow(VanishingGradient(), values, layers=CHAIN)) is None
+
+
+def parts(*names: str) -> Layers:
+    """The chain, whose layers belong to these parts."""
+    each = [name for name, some in zip(names, np.array_split(np.arange(DEPTH), len(names)),
+        strict=True) for _ in some]  # fmt: skip
+    return replace(CHAIN, names=tuple(f"net.{part}.{i}.weight" for i, part in enumerate(each)))
+
+
+def test_what_lies_between_parts_is_no_matter_of_depth() -> None:
+    apart = np.array([-6.0, -5.6, -5.2, -5.0, -2.4, -2.2, -1.8, -1.6])
+    two = parts("actor", "critic")
+    assert first_bad(follow(VanishingGradient(), norms(apart), layers=two)) is None
+    assert first_bad(follow(VanishingGradient(), norms(apart), layers=CHAIN)) is not None
+
+
+def test_a_chain_of_parts_is_a_chain() -> None:
+    for names in (("encoder", "decoder"), ("0", "1", "2"), ("fc1", "fc2", "fc3", "fc4")):
+        found = follow(VanishingGradient(), norms(FALLING), layers=parts(*names))
+        assert first_bad(found) is not None
 
 
 @pytest.mark.parametrize("odd", [0, 3, 7])

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from torch import Tensor, nn  # noqa: E402
 
 import monitor  # noqa: E402
-from monitor.hook.silence import INPUTS, LOOKS, READ, Silence, by_input  # noqa: E402
+from monitor.hook.silence import INPUTS, LOOKS, NARROW, READ, Silence, by_input  # noqa: E402
 from tests.hook.reading import Stream  # noqa: E402
 
 
@@ -61,6 +61,29 @@ def test_a_unit_comes_back_to_life_at_once_and_another_width_begins_anew() -> No
     assert dead == 1.0
     assert silence.dead(0, relu, one, "Linear") == 0.5
     assert silence.dead(0, relu, torch.zeros(100, 3), "Linear") is None
+
+
+def test_a_layer_that_is_silent_for_most_inputs_is_known_after_ten_looks() -> None:
+    silence, relu = Silence(), nn.ReLU()
+    few = torch.zeros(10, NARROW)
+    few[3, :] = 1.0
+    found = [silence.dead(0, relu, few, "Linear") for _ in range(LOOKS)]
+    assert found[:-1] == [None] * (LOOKS - 1)
+    assert found[-1] == pytest.approx(0.9)
+    assert silence.dead(0, relu, torch.ones(10, NARROW), "Linear") == 0.0
+
+
+def test_units_that_speak_in_turn_leave_no_input_silent() -> None:
+    silence, relu = Silence(), nn.ReLU()
+    for _ in range(LOOKS):
+        dead = silence.dead(0, relu, torch.eye(64), "Linear")
+    assert dead == 0.0
+
+
+def test_a_narrow_layer_may_be_silent_by_chance() -> None:
+    silence, relu = Silence(), nn.ReLU()
+    found = [silence.dead(0, relu, torch.zeros(10, NARROW - 1), "Linear") for _ in range(LOOKS)]
+    assert found == [None] * LOOKS
 
 
 def test_nan_is_not_silence() -> None:

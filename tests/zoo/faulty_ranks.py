@@ -39,3 +39,10 @@ def one_rank_stops_listening(script: Script) -> None:
     """From a step on one rank's updates are skipped by its own check, and not by the other's."""
     _two(script, "one_skips")
     script.onset(rank.SKIPS_FROM)
+
+
+@faulty("rank_divergence", beside=BESIDE)
+def schedule_on_the_first_rank_only(script: Script) -> None:
+    """The rate is lowered by the process that writes checkpoints, and by no other."""
+    _two(script, "own_schedule")
+    script.onset(100)

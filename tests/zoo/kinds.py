@@ -22,6 +22,12 @@ FILES = (
     "healthy_loops",
     "healthy_networks",
     "healthy_more",
+    "healthy_branches",
+    "healthy_depths",
+    "healthy_inputs",
+    "healthy_games",
+    "healthy_steps",
+    "healthy_models",
     "faulty_numbers",
     "faulty_loss",
     "faulty_progress",
@@ -30,6 +36,10 @@ FILES = (
     "faulty_clock",
     "faulty_ranks",
     "faulty_more",
+    "faulty_layers",
+    "faulty_steps",
+    "faulty_scalars",
+    "faulty_models",
     "case_study",
 )
 

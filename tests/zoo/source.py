@@ -44,8 +44,9 @@ def _texts(thing: object, seen: set[object]) -> Iterator[str]:
     for part in parts:
         if not isinstance(part, types.FunctionType):
             continue
-        for name in set(_names(part.__code__)):
-            used = part.__globals__.get(name)
+        written = inspect.unwrap(part)  # torch wraps an optimizer's step once there is one
+        for name in set(_names(written.__code__)):
+            used = written.__globals__.get(name)
             if isinstance(used, types.ModuleType) and used.__name__.startswith(_OURS):
                 yield inspect.getsource(used)
             elif isinstance(used, _PLAIN):
