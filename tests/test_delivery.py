@@ -313,6 +313,7 @@ def test_the_real_alertmanager_tells_a_receiver(tmp_path: Path) -> None:
                 training.log(loss=1e6)
                 training.flush()
                 eventually(lambda: receiver.taken)
+                assert not watch.logged("alerts not taken"), "not even that there are none"
                 for _ in range(3):
                     training.log(loss=1.0)
                 training.flush()
