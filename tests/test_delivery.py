@@ -135,8 +135,9 @@ def test_an_archive_is_no_news_and_a_run_that_goes_on_is(tmp_path: Path) -> None
     for i in range(3):
         write_run(logs / f"old{i}", {"loss": [1.0, 1e6]}, begin=long_ago)
     write_run(logs / "today", {"loss": [1.0, 1e6]}, begin=time.time() - 3600)
-    with receiving() as receiver, told(receiver):
-        with watching(logs, *slack(tmp_path)) as watch:
+    with receiving() as receiver, told(receiver), receiving(path="/api/v2/alerts") as manager:
+        url = manager.address.removesuffix("/api/v2/alerts")
+        with watching(logs, *slack(tmp_path), "--alertmanager", url) as watch:
             assert len(watch.alerts()) == 4
             eventually(lambda: receiver.taken)
             assert watch.post("/-/reload")[0] == 200
@@ -149,6 +150,8 @@ def test_an_archive_is_no_news_and_a_run_that_goes_on_is(tmp_path: Path) -> None
             assert watch.process.wait(30) == 0
         runs = [text.split(":")[0] for text in receiver.texts()]
         assert runs == ["today", "old1"]
+        states = [state for _, body in manager.taken for state in body]
+        assert {state["labels"]["run"] for state in states} == {"today", "old1"}
     training.close()
 
 
