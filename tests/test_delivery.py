@@ -137,8 +137,9 @@ def test_an_archive_is_no_news_and_a_run_that_goes_on_is(tmp_path: Path) -> None
         for file in (logs / f"old{i}").iterdir():
             os.utime(file, (long_ago, long_ago))
     write_run(logs / "today", {"loss": [1.0, 1e6]}, begin=time.time() - 3600)
-    with receiving() as receiver, told(receiver):
-        with watching(logs, *slack(tmp_path)) as watch:
+    with receiving() as receiver, told(receiver), receiving(path="/api/v2/alerts") as manager:
+        url = manager.address.removesuffix("/api/v2/alerts")
+        with watching(logs, *slack(tmp_path), "--alertmanager", url) as watch:
             assert len(watch.alerts()) == 4
             eventually(lambda: receiver.taken)
             assert watch.post("/-/reload")[0] == 200
@@ -151,6 +152,8 @@ def test_an_archive_is_no_news_and_a_run_that_goes_on_is(tmp_path: Path) -> None
             assert watch.process.wait(30) == 0
         runs = [text.split(":")[0] for text in receiver.texts()]
         assert runs == ["today", "old1"]
+        states = [state for _, body in manager.taken for state in body]
+        assert {state["labels"]["run"] for state in states} == {"today", "old1"}
     training.close()
 
 
@@ -315,6 +318,7 @@ def test_the_real_alertmanager_tells_a_receiver(tmp_path: Path) -> None:
                 training.log(loss=1e6)
                 training.flush()
                 eventually(lambda: receiver.taken)
+                assert not watch.logged("alerts not taken"), "not even that there are none"
                 for _ in range(3):
                     training.log(loss=1.0)
                 training.flush()

@@ -9,6 +9,7 @@ from monitor.alerts import Alert
 from monitor.notices import AlertDocument, document
 from monitor.page.overview import Row, row
 from monitor.page.text import clean, finite
+from monitor.pictures import available
 from monitor.rules.model import Roles
 from monitor.views import RunView
 
@@ -52,6 +53,8 @@ class RunDocument(Row):
     drawn: dict[str, list[str]]
     """Role -> tags, for what is drawn unasked."""
     layer_stats: list[str]
+    pictures: bool
+    """Whether there are pictures of it: ``runs/<run>/alert/<alert>-<step>.png``."""
 
 
 def detail(view: RunView, roles: Roles) -> RunDocument:
@@ -70,6 +73,7 @@ def detail(view: RunView, roles: Roles) -> RunDocument:
         scalars_left_out=max(0, len(scalars) - MOST_SCALARS),
         drawn={role: _drawn(scalars, role) for role in DRAWN},
         layer_stats=sorted(view.layers),
+        pictures=available(),
     )
 
 

@@ -22,9 +22,9 @@ from monitor.sinks.ledger import Delivery
 
 VARIABLE = "MONITOR_SLACK_WEBHOOK_URL"
 TIMEOUT_SECONDS = 10
-DRAWING_SECONDS = 10
-"""So long a message waits for its picture to be drawn. Slack, which fetches it while it takes the
-message, waits for a few seconds only."""
+DRAWING_SECONDS = 4
+"""So long a message waits for its picture to be drawn, since Slack, which fetches it while it takes
+the message, will not wait for long; and no longer, since these may be a daemon's last words."""
 HEADER_LENGTH, TEXT_LENGTH = 150, 3000
 """Slack's limits for a header and for the text of a section, in characters."""
 _SIGNS = {"critical": ":red_circle:", "warning": ":large_orange_circle:"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -175,6 +176,17 @@ def test_layers_are_a_heat_map_with_a_legend_and_numbers(
         expect(section.get_by_role("rowheader").first).to_have_text("0.weight")
         page.get_by_label("Statistic").select_option("weight_norm")
         expect(page.locator("figcaption").last).to_contain_text("weight norm")
+        visit.check()
+
+
+def test_an_alert_has_a_picture_to_pass_on(browser: api.Browser, deep: tuple[str, str]) -> None:
+    pytest.importorskip("matplotlib")
+    address, path = deep
+    with visiting(browser, address, path) as visit:
+        link = visit.page.get_by_role("article").first.get_by_role("link", name="Picture")
+        expect(link).to_have_attribute("href", re.compile(r"^runs/deep/alert/\w+-\d+\.png$"))
+        answer = visit.page.request.get(f"{address}/{link.get_attribute('href')}", timeout=60_000)
+        assert answer.body().startswith(b"\x89PNG")
         visit.check()
 
 

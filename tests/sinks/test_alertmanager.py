@@ -12,7 +12,7 @@ import pytest
 from monitor.alerts import Alert, Moment
 from monitor.sinks import UnusableError
 from monitor.sinks.alertmanager import AHEAD_SECONDS, RESOLVED_SECONDS, Alertmanager, state
-from tests.receiver import Mood, receiving
+from tests.receiver import Mood, Receiver, receiving
 from tests.sinks.test_courier import Log
 from tests.sinks.test_ledger import alert
 
@@ -85,11 +85,26 @@ def test_the_thread_tells_at_once_when_woken_and_ends() -> None:
         with Alertmanager(url, lambda: alerts, LINK, Log()) as manager:
             alerts.append(alert())
             begin = time.monotonic()
-            while not receiver.taken and time.monotonic() - begin < 30:
+            while not told(receiver) and time.monotonic() - begin < 30:
                 manager.wake()
                 time.sleep(0.01)
-        assert receiver.taken
+        assert told(receiver)
         assert time.monotonic() - begin < 30
+
+
+def told(receiver: Receiver) -> bool:
+    """Of an alert; that there is none is told as well."""
+    return any(body for _, body in list(receiver.taken))
+
+
+def test_an_address_that_does_not_answer_is_said_before_there_is_an_alert() -> None:
+    with receiving() as receiver:
+        nobody = receiver.address.removesuffix("/hook")
+    log, counted = Log(), list[str]()
+    with httpx.Client() as client:
+        assert not Alertmanager(nobody, list, LINK, log, counted.append)._post(client, [])
+    assert counted == ["retried"]
+    assert "alerts not taken" in log.lines[0]
 
 
 @pytest.mark.parametrize("url", ["alertmanager:9093", "ftp://x", "http://", "http://[::1"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
@@ -60,6 +60,7 @@ def test_a_hostile_name_pings_nobody() -> None:
     assert text.count("<") == text.count("<http://monitor.example/?run=") == 1
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1), st.text(alphabet="<>&a\n", max_size=9000), st.integers(1, 10))
 def test_what_is_sent_keeps_within_slacks_limits(run: str, text: str, count: int) -> None:
     firing = (True, said(summary=text, advice=text))

@@ -6,8 +6,11 @@ import { count, number } from "./words.js";
 /** Tells an alert from another; the same after a reload. */
 export const key = (alert) => `${alert.alert}@${alert.fired_step}`;
 
+/** Where its picture is, for messages and notes. */
+const picture = (alert) => `runs/${alert.run.split("/").map(encodeURIComponent).join("/")}/alert/${encodeURIComponent(`${alert.alert}-${alert.fired_step}`)}.png`;
+
 /** One alert as an article; `choose` is called when its place in the charts is wanted. */
-export function card(alert, { chosen, fresh, choose }) {
+export function card(alert, { chosen, fresh, choose, pictures }) {
   const classes = ["alert", alert.severity, chosen && "chosen", fresh && "fresh"].filter(Boolean);
   return el("article", { class: classes.join(" "), "data-key": key(alert) },
     el("header", {},
@@ -18,7 +21,8 @@ export function card(alert, { chosen, fresh, choose }) {
     alert.advice ? el("p", { class: "try" }, el("b", {}, "What to try: "), alert.advice) : null,
     evidence(alert),
     el("div", { class: "buttons" },
-      el("button", { type: "button", class: "plain", "aria-pressed": String(Boolean(chosen)), onclick: () => choose(chosen ? null : alert) }, "Show in charts")));
+      el("button", { type: "button", class: "plain", "aria-pressed": String(Boolean(chosen)), onclick: () => choose(chosen ? null : alert) }, "Show in charts"),
+      pictures ? el("a", { href: picture(alert), target: "_blank", rel: "noopener" }, "Picture") : null));
 }
 
 function where(alert) {

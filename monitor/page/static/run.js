@@ -90,7 +90,7 @@ export function runPage(main, run) {
     const made = (alert) => {
       const fresh = !first && alert.active && !seen.has(key(alert));
       seen.add(key(alert));
-      const node = card(alert, { chosen: chosen() === alert, fresh, choose });
+      const node = card(alert, { chosen: chosen() === alert, fresh, choose, pictures: found.pictures });
       if (open.has(key(alert))) node.querySelector("details").open = true;
       return node;
     };
