@@ -201,7 +201,7 @@ def gaussian_with_a_spread(script: Script) -> None:
 
 @healthy()
 def values_that_grow_with_the_reward(script: Script) -> None:
-    """Q-learning without any scaling: rewards of one add up to sixteen, and gradients grow tenfold."""
+    """Q-learning without scaling: rewards of one add up to sixteen, and gradients grow tenfold."""
     q = mlp(4, 64, 64, 2)
     late = copy.deepcopy(q)
     optimizer = torch.optim.Adam(q.parameters(), 1e-3)
