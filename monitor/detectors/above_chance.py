@@ -6,16 +6,20 @@ import math
 
 import numpy as np
 
+from monitor.detectors.not_learning import guessed, guessing
 from monitor.detectors.robust import Bins, middle, number
 
 _EIGHTHS = 8
-_CLASSES = np.log(np.array([*range(2, 11), 100, 1000]))
-_NEAR = (0.94, 1.12)
-"""Of its first loss, which is that of one batch: it began at the cost of guessing among the most
-classes that are so near; eight cannot be told from ten."""
+_WITHIN = 0.04
+"""Of that of some classes: its first loss, which is that of one batch."""
+_NEAR = 0.12
+"""Of the most classes whose logarithm is so near it has to be above: eight cannot be told from
+ten."""
+_CALM = 0.12
+"""Greatest noise over the level: in more, the first loss says nothing of where it began."""
 _MARGIN = 0.03
 """Over the logarithm of the classes: labels that say nothing cost a percent at a good rate."""
-_FARTHEST = 1.5
+_FARTHEST = 1.35
 """Times its start: beyond that it is no classifier that hovers, but a loss that grows."""
 
 
@@ -27,22 +31,22 @@ def worse_than_guessing(bins: Bins, level: float, start: float) -> tuple[float, 
     """
     if not 0 < start < level <= _FARTHEST * start or bins.points < 200:
         return None
-    near = _CLASSES[(_CLASSES > _NEAR[0] * start) & (_CLASSES < _NEAR[1] * start)]
-    if not len(near):
+    if not guessing(start, _WITHIN):
         return None
-    bar = max(start, float(near[-1]))
+    classes = guessed(start, _NEAR)
+    bar = max(start, math.log(classes))
     over = level - bar
-    if over <= _MARGIN * bar:
+    noise = bins.noise()
+    if over <= _MARGIN * bar or noise > _CALM * level:
         return None
     size = len(bins) // _EIGHTHS
     parts = bins.mean[len(bins) - _EIGHTHS * size :].reshape(_EIGHTHS, size)
     levels = np.sort(parts, axis=1)[1:, size // 2]
-    error = 1.25 * bins.noise() / (size * bins.per_bin) ** 0.5
+    error = 1.25 * noise / (size * bins.per_bin) ** 0.5
     if float(levels.min()) <= bar + max(3.5 * error, 0.3 * over):
         return None
     if abs(middle(levels[:3]) - middle(levels[-3:])) > 0.25 * over:
         return None
-    classes = round(math.exp(float(near[-1])))
     return level, (
         f"the loss has hovered at about {number(level)} up to step {int(bins.steps[-1])}, above "
         f"ln({classes}), what guessing among {classes} classes costs, and above its start, "
