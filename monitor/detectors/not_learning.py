@@ -107,10 +107,19 @@ def rising(curve: Curve) -> bool:
 def guessing(level: float, within: float = 0.01) -> int:
     """How many classes, all as likely, a cross-entropy of ``level`` guesses among; 0: none.
 
-    Beyond ten the logarithms are so close that only round numbers say anything.
+    The fewest that are so near. Beyond ten the logarithms are so close that only round numbers
+    say anything.
     """
-    near = {k for k in _CLASSES if abs(level - math.log(k)) <= within * math.log(k)}
-    return min(near, default=0)
+    return min(_near(level, within), default=0)
+
+
+def guessed(level: float, within: float) -> int:
+    """The most classes that are so near; 0: none."""
+    return max(_near(level, within), default=0)
+
+
+def _near(level: float, within: float) -> set[int]:
+    return {k for k in _CLASSES if abs(level - math.log(k)) <= within * math.log(k)}
 
 
 _EPOCHS, _STILL = 40, 0.005

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from monitor.detectors.above_chance import worse_than_guessing
 from monitor.detectors.robust import Bins, at_quantile, bins_of, check, fold, middle, number
 from monitor.detectors.swings import calmness, crossings, cycles, largest, structure
 from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
@@ -18,7 +19,7 @@ class Oscillation:
     """A loss that bounces instead of falling: the learning rate is probably too high.
 
     Sees the whole curve. How large the noise is says nothing, since tiny batches, adversaries and
-    games are noisy and well; what counts is its order in time. Bad in five cases:
+    games are noisy and well; what counts is its order in time. Bad in six cases:
 
     * *alternates*: over the last half, successive points are anticorrelated by more than
       ``alternation`` and than chance allows (5 / sqrt(points)), with swings of ``swing`` times
@@ -40,6 +41,9 @@ class Oscillation:
     * *was thrown again*: it is no better than at its start, and over the last half it was
       thrown up six times or more, for several points each, by 40 times what its lower quartile
       scatters downwards (log-normal noise needs a width of more than 1 for as much).
+    * *is worse than guessing*: a classifier that began near the logarithm of its 2 to 10, 100 or
+      1000 classes has been at least 3 % above it ever since the first eighth of 200 points or
+      more, and stays there. At a good rate labels that say nothing cost a percent.
 
     Defaults: ``alternation`` 0.5 is 5 standard errors at 100 points; ``swing`` 1: what was gained
     is lost in every swing; at the edge of stability full-batch losses alternate as well, by a few
@@ -52,7 +56,7 @@ class Oscillation:
     pass the start); adversaries and games that wander; a catapult that then learns.
 
     Source: the article behind the rules (a wild loss: lower the learning rate); Cohen et al.,
-    ICLR 2021, for the edge of stability; Lewkowycz et al., 2020, for the catapult; the five cases
+    ICLR 2021, for the edge of stability; Lewkowycz et al., 2020, for the catapult; the six cases
     are our reasoning.
     """
 
@@ -111,6 +115,7 @@ class Oscillation:
             or self._swings(bins, quarter, middle(bins.mean[quarter]), start)
             or (steady and self._periodic(bins, half, start))
             or self._kicked_again(bins, half, level, noise, start)
+            or worse_than_guessing(bins, level, start)
             or None
         )
         if found is None:

@@ -72,7 +72,7 @@ def test_nothing_is_known_without_a_rate() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(("n", "k"), [(300, 30), (900, 60), (900, 250), (4000, 40), (4000, 900)])
+@pytest.mark.parametrize(("n", "k"), [(300, 30), (900, 60), (900, 250), (4000, 40)])
 @pytest.mark.parametrize("noise", [0.005, 0.05])
 @pytest.mark.parametrize("power", [0.0, 1.0, 3.0])
 def test_a_schedule_in_the_wrong_unit(

@@ -63,6 +63,9 @@ _UNSURE = """\
 * A loss that has **not left its start** may yet do so: nobody can tell before a considerable
   part of the run is over. For `not_learning` and `slow_learning` the onset is set at a fifth of
   the run, for `plateau` at a tenth of the run after the loss has come to stand.
+* A loss at its **lowest** may stay there: for faults that build up the onset is where they show,
+  for `overfitting` where validation has risen for good by a twentieth of its least or of its fall,
+  for what climbs by and by where half of what was gained is lost.
 
 """
 
