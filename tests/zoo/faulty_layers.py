@@ -9,8 +9,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from tests.zoo import more
 from tests.zoo.faulty_loss import RATE, WILD
-from tests.zoo.faulty_more import AS_THEY_COME, HIDDEN
 from tests.zoo.faulty_signal import HARDLY
+from tests.zoo.faulty_starts import AS_THEY_COME, HIDDEN
 from tests.zoo.kinds import faulty
 from tests.zoo.loop import batches
 from tests.zoo.more import Log, Training, every, judged

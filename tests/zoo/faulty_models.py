@@ -8,9 +8,10 @@ from torch.nn import functional as F  # noqa: N812
 
 from tests.zoo import more
 from tests.zoo.faulty_loss import RATE, WILD
-from tests.zoo.faulty_more import AFTER, HIDDEN
+from tests.zoo.faulty_moves import AFTER
 from tests.zoo.faulty_numbers import BROKEN, first_bad
 from tests.zoo.faulty_signal import HARDLY
+from tests.zoo.faulty_starts import HIDDEN
 from tests.zoo.faulty_steps import STANDS
 from tests.zoo.kinds import faulty
 from tests.zoo.loop import batches

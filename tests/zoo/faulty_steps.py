@@ -9,7 +9,7 @@ from torch.optim import lr_scheduler
 
 from tests.zoo import more
 from tests.zoo.faulty_loss import RATE, WILD
-from tests.zoo.faulty_more import AFTER
+from tests.zoo.faulty_moves import AFTER
 from tests.zoo.faulty_numbers import BROKEN, first_bad
 from tests.zoo.kinds import faulty
 from tests.zoo.loop import batches

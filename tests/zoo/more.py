@@ -1,4 +1,4 @@
-"""What the recipes of healthy_more and faulty_more share: networks, data, and ways of logging."""
+"""What recipes share that are not of the common sort: networks, data, and ways of logging."""
 
 from __future__ import annotations
 
