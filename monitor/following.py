@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from types import FrameType
 
@@ -22,14 +21,15 @@ READ_SECONDS = 0.3
 
 def follow(follower: Follower, console: Console, title: str) -> None:
     """Draws ``follower``'s runs; they have been read up to now."""
-    before = signal.signal(signal.SIGTERM, _end)
+    told = Ending()
+    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with (
             Keys() as keys,
             Live(console=console, screen=True, auto_refresh=False, transient=True) as live,
         ):
             state, rescan_at = State(), 0.0
-            while not state.over:
+            while not (state.over or told.end):
                 now = time.monotonic()
                 if now >= rescan_at:
                     follower.rescan()
@@ -43,12 +43,19 @@ def follow(follower: Follower, console: Console, title: str) -> None:
                 )
                 for key in keys.wait(DRAW_SECONDS):
                     state = press(state, key, chosen(state, views))
-    except KeyboardInterrupt:
-        pass
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _end(_: int, __: FrameType | None) -> None:
-    """By way of an exception, so that the terminal is restored on the way out."""
-    sys.exit(0)
+class Ending:
+    """Notes that a signal came. An exception might be raised where nobody passes it on."""
+
+    def __init__(self) -> None:
+        self.end = False
+
+    def __call__(self, _: int, __: FrameType | None) -> None:
+        """A handler of signals."""
+        if self.end:
+            raise KeyboardInterrupt  # asked for twice: something hangs
+        self.end = True

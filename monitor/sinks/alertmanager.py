@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -144,6 +145,7 @@ class Alertmanager:
 
 def state(alert: Alert, link: str, ends: float) -> JSON:
     """An alert as Alertmanager's API takes it; ``ends`` in seconds since the epoch."""
+    page = f"{link}?run={quote(_valid(alert.run), safe='')}"
     return {
         "labels": {
             "alertname": alert.rule.alert,
@@ -155,10 +157,11 @@ def state(alert: Alert, link: str, ends: float) -> JSON:
             "description": _valid(advice(alert)),
             "subject": _valid(alert.subject),
             "step": str(alert.fired.step),
+            "status": page,
         },
         "startsAt": _time(alert.fired.clock),
         "endsAt": _time(ends),
-        "generatorURL": link,
+        "generatorURL": page,
     }
 
 

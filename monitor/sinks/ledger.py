@@ -72,9 +72,8 @@ class Ledger:
         self.lost = ""
         """What went wrong with the file, if it did: from then on memory has to do."""
         self._db = _open(directory)
-        row = self._db.execute("SELECT clock FROM alive").fetchone()
-        self._alive = math.inf if row is None else float(row[0])
         self._write(lambda db: self._tidy(db, now))
+        (self._alive,) = self._db.execute("SELECT clock FROM alive").fetchone()
         self._known: dict[str, dict[Identity, AlertDocument | None]] = {}
         for run, alert, step, clock, said in self._db.execute(
             "SELECT run, alert, step, clock, document FROM alerts"
@@ -84,6 +83,8 @@ class Ledger:
 
     def _tidy(self, db: sqlite3.Connection, now: float) -> None:
         db.execute("DELETE FROM alerts WHERE seen < ?", (now - FORGET_SECONDS,))
+        # From its birth on: the first daemon may be killed before it is ready.
+        db.execute("INSERT OR IGNORE INTO alive VALUES (1, ?)", (now,))
         # A channel that is not there any more will not take anything.
         for (channel,) in db.execute("SELECT DISTINCT channel FROM deliveries").fetchall():
             if channel not in self._channels:
@@ -104,9 +105,9 @@ class Ledger:
     ) -> list[Notice]:
         """What is news in a run's ``alerts``; written down, with deliveries, before it is told.
 
-        Until :meth:`ready`, alerts that were over before the last daemon's end are history; in an
-        ``archived`` run, which was silent for long, those that fired before it. They will be news
-        if the run goes on.
+        Until :meth:`ready`, alerts that were over before the last daemon's end, or before the
+        first one's start, are history; in an ``archived`` run, which was silent for long, those
+        that fired before it. They will be news if the run goes on.
         """
         known = self._known.get(run, {})
         found = news(known, alerts) if alerts or known else []

@@ -34,6 +34,7 @@ def test_what_fires_ends_some_minutes_ahead() -> None:
     }  # fmt: skip
     assert told["annotations"]["summary"] == "r: it was 1"
     assert told["annotations"]["description"] == "Look at it."
+    assert told["annotations"]["status"] == told["generatorURL"] == f"{LINK}?run=r"
     assert (seconds(told["startsAt"]), seconds(told["endsAt"])) == (5.0, 1000.0 + AHEAD_SECONDS)
 
 

@@ -91,6 +91,14 @@ def test_history_is_not_news_but_what_happened_meanwhile_is(tmp_path: Path) -> N
     second.close()
 
 
+def test_what_ends_while_the_first_daemon_starts_is_news_for_the_next(tmp_path: Path) -> None:
+    Ledger(tmp_path, CHANNELS, 7.0).close()  # killed before it was ready
+    ledger = Ledger(tmp_path, CHANNELS, 20.0)
+    found = ledger.update("r", [alert("Old", 3, 6), alert("New", 5, 9)], 20.0)
+    assert told(found) == [("New", 5, True), ("New", 5, False)]
+    ledger.close()
+
+
 def test_what_an_archived_run_died_of_is_no_news_until_it_goes_on(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, CHANNELS, 1e6)
     assert ledger.update("old", [alert()], 1e6, archived=True) == []
