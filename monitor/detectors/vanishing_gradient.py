@@ -57,7 +57,8 @@ class VanishingGradient:
     are all small; a large gradient in the last layer alone; embeddings and first convolutions; a
     fall three quarters of which lie between two neighbours, or half of which between parts of
     different names, which is no series: two networks side by side, or a factor between two parts
-    (``update_ratio`` says so where it matters).
+    (``update_ratio`` says so where it matters). Misses, for the same reason, a single layer that
+    lets nothing through.
 
     Source: the article behind the rules (ReLU passes gradients, sigmoid in a deep net does not);
     Glorot and Bengio, AISTATS 2010; AUTOTRAINER (Zhang et al., ICSE 2021); the line through
