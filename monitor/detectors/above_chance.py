@@ -17,6 +17,8 @@ _NEAR = 0.12
 ten."""
 _CALM = 0.12
 """Greatest noise over the level: in more, the first loss says nothing of where it began."""
+_THROWN = 5.0
+"""Times the noise above its level in the first eighth; white noise gets there once in a million."""
 _MARGIN = 0.03
 """Over the logarithm of the classes: labels that say nothing cost a percent at a good rate."""
 _FARTHEST = 1.35
@@ -40,6 +42,9 @@ def worse_than_guessing(bins: Bins, level: float, start: float) -> tuple[float, 
     if over <= _MARGIN * bar or noise > _CALM * level:
         return None
     size = len(bins) // _EIGHTHS
+    # One batch that cost little is no start: it has to have been thrown up as well.
+    if float(bins.high[:size].max()) - level < _THROWN * noise:
+        return None
     parts = bins.mean[len(bins) - _EIGHTHS * size :].reshape(_EIGHTHS, size)
     levels = np.sort(parts, axis=1)[1:, size // 2]
     error = 1.25 * noise / (size * bins.per_bin) ** 0.5

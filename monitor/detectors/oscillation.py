@@ -43,7 +43,7 @@ class Oscillation:
       scatters downwards (log-normal noise needs a width of more than 1 for as much).
     * *is worse than guessing*: a classifier that began near the logarithm of its 2 to 10, 100 or
       1000 classes has been at least 3 % above it ever since the first eighth of 200 points or
-      more, and stays there. At a good rate labels that say nothing cost a percent.
+      more, and was thrown far above that at first. Labels that say nothing cost a percent.
 
     Defaults: ``alternation`` 0.5 is 5 standard errors at 100 points; ``swing`` 1: what was gained
     is lost in every swing; at the edge of stability full-batch losses alternate as well, by a few
