@@ -77,6 +77,10 @@ class Attempt:
                     except Exception as error:  # noqa: BLE001 - see Failures
                         note(failures, track.rule, error)
 
+    def drop_curve(self) -> None:
+        """Its curve is not judged any more."""
+        self.curve, self.curves = None, []
+
     def abandon(self, episodes: Episodes, at: Moment) -> None:
         """It is superseded: what fires ceases to."""
         for track in self.tracks:

@@ -39,6 +39,8 @@ class _Run:
     heartbeat: Heartbeat
     pulses: list[Track]
     plans: dict[str, Plan] = field(default_factory=dict)
+    roles: set[str] = field(default_factory=set)
+    """Of all its scalar series, stand-ins apart."""
     losses: list[str] = field(default_factory=list)
     """Tags of training losses, in order of first sight."""
     attempts: dict[str, dict[str, Attempt]] = field(default_factory=dict)
@@ -103,13 +105,31 @@ class Engine:
             run.layer_stats[tag.removeprefix(LAYER_PREFIX)] = (layers, last.copy())
         else:
             run.scalars[tag] = float(last)
-        plan = run.plans.get(tag)
-        if plan is None:
-            layered = isinstance(last, np.ndarray)
-            plan = run.plans[tag] = self._planner.plan(run.name, tag, layered)
-            if plan.curves and "train_loss" in self.rules.roles.of(run.name, tag):
-                run.losses.append(tag)
+        return run.plans.get(tag) or self._meet(run, tag, isinstance(last, np.ndarray))
+
+    def _meet(self, run: _Run, tag: str, layered: bool) -> Plan:
+        """A series is seen for the first time: what is to be done with it, and with stand-ins."""
+        plan = self._planner.plan(run.name, tag, layered)
+        roles = frozenset[str]() if layered else self.rules.roles.of(run.name, tag)
+        for role in roles - run.roles:
+            self._stand_down(run, role)
+        run.roles |= roles
+        if plan.stands_for in run.roles:
+            plan = plan.stood_down()
+        if plan.curves and "train_loss" in {*roles, plan.stands_for}:
+            run.losses.append(tag)
+        run.plans[tag] = plan
         return plan
+
+    def _stand_down(self, run: _Run, role: str) -> None:
+        """A series has come that has the role; those that stood for it never did."""
+        for tag, plan in run.plans.items():
+            if plan.stands_for == role:
+                run.plans[tag] = plan.stood_down()
+                run.context.get(role, {}).pop(tag, None)
+                run.episodes.retract(tag, plan.curves)
+                for attempt in run.attempts.get(tag, {}).values():
+                    attempt.drop_curve()
 
     # --- evaluating ---------------------------------------------------------------------
 

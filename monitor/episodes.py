@@ -96,6 +96,14 @@ class Episodes:
         self._resolve(track, at)
         track.life = BORN
 
+    def retract(self, tag: str, rules: Sequence[Rule]) -> None:
+        """These rules should not have looked at the series: nothing has fired."""
+        self._kept = {
+            number: episode
+            for number, episode in self._kept.items()
+            if episode.tag != tag or episode.rule not in rules
+        }
+
     def _fire(self, track: Track, transition: Transition, evidence: Evidence) -> None:
         track.episode = self._seen
         self._kept[self._seen] = Episode(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from monitor.detectors.base import CurveDetector, FoldDetector, PulseDetector, WindowDetector
@@ -24,6 +24,13 @@ class Plan:
     """Those among them in which it is itself: what is joined are then its own values."""
     serves: tuple[str, ...]
     """Roles and tags in which it is itself context for others."""
+    stands_for: str | None = None
+    """The role that it has only for as long as no other series of the run has it."""
+
+    def stood_down(self) -> Plan:
+        """Another series has that role."""
+        serves = tuple(role for role in self.serves if role != self.stands_for)
+        return replace(self, curves=(), serves=serves, stands_for=None)
 
     @property
     def judged(self) -> bool:
@@ -60,19 +67,21 @@ class Planner:
     def plan(self, run: str, tag: str, layered: bool) -> Plan:
         """What is to be done with a series of a run."""
         roles = frozenset[str]() if layered else self._rules.roles.of(run, tag)
+        role = None if layered else self._rules.roles.stands_for(run, tag)
+        taken = roles if role is None else roles | {role}
         windows = tuple(
             rule
             for rule in self._windows
             if rule.layered == layered and rule.match.series(run, tag, roles, layered)
         )
 
-        def scalar(rules: list[Rule]) -> tuple[Rule, ...]:
+        def scalar(rules: list[Rule], roles: frozenset[str]) -> tuple[Rule, ...]:
             fitting = (rule for rule in rules if rule.match.series(run, tag, roles, False))
             return () if layered else tuple(fitting)
 
-        curves, folds = scalar(self._curves), scalar(self._folds)
+        curves, folds = scalar(self._curves, taken), scalar(self._folds, roles)
         context = {role for rule in windows + curves + folds for role in _context(rule)}
-        names = frozenset[str]() if layered else roles | {TAG_PREFIX + tag}
+        names = frozenset[str]() if layered else taken | {TAG_PREFIX + tag}
         return Plan(
             windows=windows,
             curves=curves,
@@ -81,6 +90,7 @@ class Planner:
             context=tuple(sorted(context)),
             own=names & context,
             serves=tuple(sorted(names & self._wanted)),
+            stands_for=role,
         )
 
 

@@ -59,6 +59,13 @@ class Roles:
         }
         return frozenset(mine | (builtin_roles(run, tag) - self.extra.keys()))
 
+    def stands_for(self, run: str, tag: str) -> str | None:
+        """The role that a scalar series takes in a run in which no series has it, if any."""
+        from monitor.rules.roles import stands_for
+
+        role = stands_for(run, tag)
+        return None if role in self.extra else role
+
 
 @dataclass(frozen=True, slots=True)
 class Match:

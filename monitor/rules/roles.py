@@ -42,6 +42,11 @@ _PART = re.compile(
     r"|g|d|gen|generator|disc|discriminator|adv|adversarial|gan|cycle|identity|perceptual|style"
     r"|content|penalty|gp|aux|auxiliary|router|balance|balancing|z|distill|distillation"
 )
+_ALONE = re.compile(
+    r"b?box|obj|objectness|cls|classification|dfl|seg|mask|rpn|rcnn|loc|localization|centerness"
+    r"|giou|ciou|kpt|pose|recon|reconstruction|regression|distill|distillation|perceptual"
+)
+"""Parts that may as well be all there is; games' losses, penalties and priors never are."""
 _LOSS = re.compile(r"(?:loss|losses|nll|xent)\d*")
 """A negative log-likelihood, or cross-entropy, is always a loss, whatever else its name says."""
 _CRITERION = re.compile(
@@ -86,7 +91,7 @@ def builtin_roles(run: str, tag: str) -> frozenset[str]:
     """The built-in roles of a scalar series; a pure function of its two names."""
     tag = unquote(tag)
     plain = _WORD.findall(tag.lower())
-    words = _WORD.findall(_HUMP.sub(" ", tag).lower())
+    words = _words(tag)
     held_out = _is_held_out(run, words)
     if _is_loss(tag, words):
         role = "val_loss" if held_out else "train_loss"
@@ -101,6 +106,23 @@ def builtin_roles(run: str, tag: str) -> frozenset[str]:
         and not any(map(_ABOUT_A_REWARD.fullmatch, words)),
     }
     return frozenset(role for role, member in found.items() if member)
+
+
+def stands_for(run: str, tag: str) -> str | None:
+    """The role of a whole loss that this part of one takes in a run that has no whole loss.
+
+    Detectors of objects log ``train/box_loss`` and ``train/cls_loss`` and nothing else, an
+    autoencoder its ``recon_loss``; without this no curve of theirs would be judged.
+    """
+    (role, *_) = sorted(builtin_roles(run, tag)) or [""]
+    if not role.endswith("_part"):
+        return None
+    parts = filter(_PART.fullmatch, _parted(_words(unquote(tag))).split())
+    return role.removesuffix("_part") if all(map(_ALONE.fullmatch, parts)) else None
+
+
+def _words(tag: str) -> list[str]:
+    return _WORD.findall(_HUMP.sub(" ", tag).lower())
 
 
 def _is_held_out(run: str, words: list[str]) -> bool:
@@ -129,8 +151,12 @@ def _is_loss(tag: str, words: list[str]) -> bool:
 
 
 def _is_part(words: list[str]) -> bool:
-    text = re.sub(r"cross ?entropy", "crossentropy", " ".join(words))
-    return any(map(_PART.fullmatch, text.split()))
+    return any(map(_PART.fullmatch, _parted(words).split()))
+
+
+def _parted(words: list[str]) -> str:
+    """The words but for that entropy which is no part."""
+    return re.sub(r"cross ?entropy", "crossentropy", " ".join(words))
 
 
 def _is_accuracy(tag: str, words: list[str]) -> bool:

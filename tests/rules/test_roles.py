@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.rules import Roles
-from monitor.rules.roles import BUILTIN, builtin_roles
+from monitor.rules.roles import BUILTIN, builtin_roles, stands_for
 
 TAGS = {
     "train_loss": [
@@ -124,3 +124,26 @@ def test_roles_of_a_file_come_before_the_built_in_ones() -> None:
     assert roles.of("run", "objective") == {"train_loss"}
     assert roles.of("run", "loss") == set()
     assert roles.of("run", "val_loss_x") == {"val_loss", "mine"}
+
+
+@pytest.mark.parametrize(
+    ("tag", "role"),
+    [
+        ("train/box_loss", "train_loss"),
+        ("train/seg_loss", "train_loss"),
+        ("val/obj_loss", "val_loss"),
+        ("loss_rpn_cls", "train_loss"),
+        ("recon_loss", "train_loss"),
+        ("loss", None),
+        ("train/kl_loss", None),
+        ("cls_entropy_loss", None),
+        ("Losses/Value Loss", None),
+        ("G_loss", None),
+        ("lr", None),
+        ("", None),
+    ],
+)
+def test_what_may_be_all_there_is_of_a_loss(tag: str, role: str | None) -> None:
+    assert stands_for("run", tag) == role
+    if role is not None:
+        assert Roles({role: ()}).stands_for("run", tag) is None, "the file says what the loss is"
