@@ -71,7 +71,7 @@ def test_an_alert_about_layers_comes_with_them(tmp_path: Path) -> None:
     model = torch.nn.Sequential(*parts, torch.nn.Linear(8, 1))
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     with monitor.watch(model, optimizer, logdir=tmp_path, every=1) as health:
-        for step in range(12):
+        for step in range(20):
             optimizer.zero_grad()
             loss = model(torch.randn(16, 8)).square().mean()
             loss.backward()
