@@ -10,7 +10,7 @@ import pytest
 
 from monitor.engine import Engine
 from monitor.points import Batch, Points
-from monitor.rules import Match, load
+from monitor.rules import Match, Roles, load
 from monitor.series import slice_points
 from tests.toys import CurveMean, batch, rule, rule_set, scalar_points
 
@@ -54,6 +54,14 @@ def test_as_soon_as_there_is_a_whole_loss_they_never_were(begin: int) -> None:
 def test_parts_of_games_and_priors_stand_for_nothing() -> None:
     names = ("policy_loss", "G_loss", "train/kl_loss", "aux_loss")
     assert alerts([batch(*map(series, names))]) == []
+
+
+def test_who_has_a_role_in_a_run_is_told_in_one_way() -> None:
+    """What draws the loss draws what was judged as the loss."""
+    parts = ["metrics/mAP_0.5", "train/box_loss", "train/kl_loss"]
+    assert Roles().having("run", parts, "train_loss") == ["train/box_loss"]
+    assert Roles().having("run", [*parts, "loss"], "train_loss") == ["loss"]
+    assert Roles().having("run", ["lr"], "train_loss") == []
 
 
 def test_what_they_serve_as_context_goes_with_them() -> None:

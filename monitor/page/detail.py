@@ -71,15 +71,15 @@ def detail(view: RunView, roles: Roles) -> RunDocument:
         facts={clean(name): clean(value) for name, value in view.facts.items()},
         scalars=scalars[:MOST_SCALARS],
         scalars_left_out=max(0, len(scalars) - MOST_SCALARS),
-        drawn={role: _drawn(scalars, role) for role in DRAWN},
+        drawn={role: _drawn(roles.having(view.run, view.scalars, role)) for role in DRAWN},
         layer_stats=sorted(view.layers),
         pictures=available(),
     )
 
 
-def _drawn(scalars: Iterable[Scalar], role: str) -> list[str]:
+def _drawn(found: Iterable[str]) -> list[str]:
     """The tags with a role; those of the hook, which have fewer points, only for want of others."""
-    tags = [scalar["tag"] for scalar in scalars if role in scalar["roles"]]
+    tags = [clean(tag) for tag in sorted(found)]
     return [tag for tag in tags if not tag.startswith(HOOK_PREFIX)] or tags
 
 

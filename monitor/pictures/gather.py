@@ -148,7 +148,7 @@ def _wanted(
 
 def _of_role(rules: RuleSet, run: str, tags: Sequence[str], role: str) -> list[str]:
     """Tags of that role; those that the hook adds only for want of others."""
-    found = [tag for tag in tags if role in rules.roles.of(run, tag)]
+    found = rules.roles.having(run, tags, role)
     return [tag for tag in found if not tag.startswith("health/")] or found
 
 

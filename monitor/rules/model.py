@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
@@ -65,6 +65,12 @@ class Roles:
 
         role = stands_for(run, tag)
         return None if role in self.extra else role
+
+    def having(self, run: str, tags: Iterable[str], role: str) -> list[str]:
+        """Of all scalar ``tags`` of a run those that have the role, or else stand for it."""
+        tags = list(tags)
+        found = [tag for tag in tags if role in self.of(run, tag)]
+        return found or [tag for tag in tags if self.stands_for(run, tag) == role]
 
 
 @dataclass(frozen=True, slots=True)
