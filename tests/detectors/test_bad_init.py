@@ -120,3 +120,30 @@ def test_units_that_are_all_alike() -> None:
 def test_of_a_resumed_run_nothing_is_said_of_its_units() -> None:
     found = follow(BadInit(), np.array([3.0, 3.0]), 5000 + np.arange(2))
     assert (healths(found) == Health.UNKNOWN).all()
+
+
+GUESS = "health/cost_over_guess"
+
+
+def test_first_predictions_that_cost_far_more_than_a_guess() -> None:
+    verdicts = follow(BadInit(), np.array([30.7, 30.8, 29.9]), tag=GUESS)
+    assert healths(verdicts).tolist() == [0, 2, 0]
+    evidence = bad(verdicts)
+    assert evidence.value == 30.7
+    assert "30.7 times what guessing would" in evidence.seen
+    assert evidence.onset_step == 0
+
+
+def test_the_first_predictions_alone_count() -> None:
+    assert healths(follow(BadInit(), np.array([30.7, 1.1, 1.0]), tag=GUESS)).tolist() == [0, 2, 1]
+    assert first_bad(follow(BadInit(), np.array([1.0, 13.5, 20.0]), tag=GUESS)) is None
+
+
+@pytest.mark.parametrize("values", [[1.0, 1.0], [0.01, 0.01], [4.0, 3.0], [np.nan, np.nan]])
+def test_a_guess_and_what_was_trained_before_are_no_fault(values: list[float]) -> None:
+    assert first_bad(follow(BadInit(), np.array(values), tag=GUESS)) is None
+
+
+def test_the_first_predictions_of_a_resumed_run_say_nothing() -> None:
+    values, steps = np.array([30.0, 30.0]), np.array([5000, 5001])
+    assert first_bad(follow(BadInit(), values, steps, tag=GUESS)) is None
