@@ -17,6 +17,9 @@ from monitor.detectors.robust import check, fold, number
 from monitor.points import Evidence, Floats, Health, Layers, Verdicts, Window
 
 OVER_GUESS = "health/cost_over_guess"
+AFTER = 5
+"""Sampled steps after which great scores are told: saturated layers, which may be why, are told by
+then."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,11 @@ class BadInit:
     hundred does what one would.
 
     Pointed at ``health/cost_over_guess``, it sees what the model's first predictions cost, as a
-    cross-entropy by example, over what guessing would, ln(classes): bad where that is ``guess`` or
-    more in the first sampled step. The hook reads labels and predictions off the autograd graph,
-    so that it is the same however a script scales, weights or sums its loss.
+    cross-entropy by example, over what guessing would, ln(classes); of the right label or of any,
+    whichever is less. Bad where that is ``guess`` or more in the first sampled step, told at the
+    sixth. The hook reads
+    labels and predictions off the autograd graph, so that it is the same however a script scales,
+    weights or sums its loss.
 
     Each layer multiplies the variance by fan_in * Var(w), halved by a ReLU: variance-scaling
     initialisation (Glorot and Bengio 2010; He et al. 2015) makes that 1, and any other number
@@ -97,7 +102,7 @@ class BadInit:
 
     name: ClassVar[str] = "bad_init"
     layered: ClassVar[bool | None] = None
-    lookback: ClassVar[int] = 2
+    lookback: ClassVar[int] = AFTER + 1
     context: ClassVar[tuple[str, ...]] = ()
     default_match: ClassVar[Mapping[str, str]] = {"stat": "act_rms"}
 
@@ -114,7 +119,8 @@ class BadInit:
             if window.key.tag != OVER_GUESS:
                 return Verdicts(self._of_equal_units(window))
             known = np.isfinite(window.values)
-            return Verdicts(of_the_first(window, window.values >= self.guess, known, self.within))
+            sick = window.values >= self.guess
+            return Verdicts(of_the_first(window, sick, known, self.within, AFTER))
         columns = counted(window.layers) if window.layers is not None else gradients.NO_COLUMNS
         past = window.index >= LOOKED_AT
         if past or len(columns[0]) < self.layers or not window.new:

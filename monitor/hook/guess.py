@@ -2,8 +2,12 @@
 
 A network that knows nothing yet should guess: among K classes that costs ln(K), of a yes or no
 ln(2). Where its first scores are so far apart that it is certain of what it cannot know, it costs
-many times that. How a script scales, weights or sums its loss does not matter, since the labels
-and what was predicted are read off the autograd graph, where cross-entropies keep them.
+many times that, whatever the label is. So the right label's cost and that of any label, in the
+mean over all, are both known, and the smaller of them is told: the right label's is small where
+there was training before, and large where a margin is asked for (ArcFace); that of any label is
+large where there was training before, too. How a script scales, weights or sums its loss does not
+matter, since labels and predictions are read off the autograd graph, where cross-entropies keep
+them.
 """
 
 from __future__ import annotations
@@ -23,11 +27,14 @@ from monitor.hook.tensors import capturing, usable
 
 TAG = "health/cost_over_guess"
 
-LOOKS = 3
-"""Steps at the start that are looked at."""
+LOOKS = 6
+"""Steps at the start that are looked at; by then it is known what hidden layers do."""
 
 CALLS = 16
 """Calls of ``backward`` that are looked at, whosever loss it is."""
+
+_ELEMENTS = 4_000_000
+"""Scores of one cross-entropy that are read: those of the first examples."""
 
 _CRITERIA, _NODES, _DEEP = 64, 1000, 10_000
 """So many cross-entropies of a loss are read, so many operations between the loss and them and
@@ -119,17 +126,20 @@ def _of_classes(node: Any) -> Tensor | None:
     logs, labels = usable(node._saved_self), node._saved_target
     if logs is None or type(labels) is not Tensor or labels.ndim not in (0, logs.ndim - 1):
         return None
-    classes = logs.shape[min(1, logs.ndim - 1)]
+    if logs.ndim == 1:
+        logs, labels = logs[None], labels.reshape(1)
+    logs = _first(logs)
+    labels = labels[: len(logs)]
+    classes = logs.shape[1]
     if classes < 2:
         return None
     ignored = node._saved_ignore_index  # -100, told without its sign
     counts = (labels >= 0) & (labels < classes) & (labels != ignored)
-    places = labels.clamp(0, classes - 1)
-    at = 1 if logs.ndim > 1 else 0
-    cost = -logs.gather(at, places.unsqueeze(at) if logs.ndim > 1 else places.reshape(1))
-    cost = cost.reshape(counts.shape).float()
-    mean: Tensor = torch.where(counts, cost, 0.0).sum() / counts.sum()
-    return mean / math.log(classes)
+    right = logs.gather(1, labels.clamp(0, classes - 1).unsqueeze(1)).squeeze(1)
+    both = torch.stack((right.float(), logs.mean(dim=1, dtype=torch.float32)))
+    means = torch.where(counts, -both, 0.0).flatten(1).sum(dim=1) / counts.sum()
+    least: Tensor = means.amin()
+    return least / math.log(classes)
 
 
 def _of_binary(node: Any) -> Tensor | None:
@@ -137,8 +147,16 @@ def _of_binary(node: Any) -> Tensor | None:
     scores, labels = usable(node._saved_self), usable(node._saved_target)
     if scores is None or labels is None or scores.shape != labels.shape:
         return None
-    cost = F.binary_cross_entropy_with_logits(scores.float(), labels.float())
-    return cost / math.log(2)
+    scores = _first(torch.atleast_1d(scores)).float()
+    labels = torch.atleast_1d(labels)[: len(scores)].float()
+    right = F.binary_cross_entropy_with_logits(scores, labels)
+    either = F.binary_cross_entropy_with_logits(scores, torch.full_like(scores, 0.5))
+    return torch.minimum(right, either) / math.log(2)
+
+
+def _first(scores: Tensor) -> Tensor:
+    """As many examples as stay within the limit."""
+    return scores[: max(1, _ELEMENTS * len(scores) // scores.numel())]
 
 
 _CRITERION: Mapping[str, Callable[[Any], Tensor | None]] = {

@@ -16,6 +16,7 @@ from torch.nn import functional as F  # noqa: E402, N812
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 import monitor  # noqa: E402
+from monitor.hook import guess  # noqa: E402
 from monitor.hook.guess import LOOKS, TAG, over_guess  # noqa: E402
 from tests.hook.reading import Stream  # noqa: E402
 
@@ -27,8 +28,12 @@ def anyone(_: object) -> bool:
 
 
 def cost(scores: Tensor, labels: Tensor) -> float:
-    """Of an example in the mean, over that of a guess."""
-    return float(F.cross_entropy(scores.detach(), labels)) / math.log(CLASSES)
+    """Of the right label or of any, whichever is smaller, over that of a guess."""
+    scores = scores.detach()
+    classes = scores.shape[min(1, scores.ndim - 1)]
+    right = F.cross_entropy(scores, labels)
+    anyone = -F.log_softmax(scores, min(1, scores.ndim - 1)).mean()
+    return min(float(right), float(anyone)) / math.log(classes)
 
 
 def told(loss: Tensor) -> float:
@@ -71,7 +76,8 @@ def test_the_scale_of_the_loss_does_not_matter(kind: str, scores: Tensor, labels
 def test_what_is_ignored_is_left_out(scores: Tensor, labels: Tensor) -> None:
     labels[::3] = -100
     found = told(F.cross_entropy(scores, labels))
-    assert found == pytest.approx(cost(scores, labels), rel=1e-5)
+    kept = labels >= 0
+    assert found == pytest.approx(cost(scores[kept], labels[kept]), rel=1e-5)
     labels[:] = -100
     assert math.isnan(told(F.cross_entropy(scores, labels)))
     labels = torch.randint(0, CLASSES, (32,))
@@ -84,19 +90,22 @@ def test_what_is_ignored_is_left_out(scores: Tensor, labels: Tensor) -> None:
 def test_places_of_an_image_or_a_sequence_count_each(shape: tuple[int, ...]) -> None:
     scores = torch.randn(4, CLASSES, *shape, requires_grad=True)
     labels = torch.randint(0, CLASSES, (4, *shape))
-    loss = F.cross_entropy(scores, labels)
-    assert told(loss) == pytest.approx(float(loss.detach()) / math.log(CLASSES), rel=1e-5)
+    found = told(F.cross_entropy(scores, labels))
+    assert found == pytest.approx(cost(scores, labels), rel=1e-5)
 
 
 def test_one_example_without_a_batch() -> None:
-    loss = F.cross_entropy(torch.randn(CLASSES, requires_grad=True), torch.tensor(3))
-    assert told(loss) == pytest.approx(float(loss.detach()) / math.log(CLASSES), rel=1e-5)
+    scores, label = torch.randn(CLASSES, requires_grad=True), torch.tensor(3)
+    found = told(F.cross_entropy(scores, label))
+    assert found == pytest.approx(cost(scores, label), rel=1e-5)
 
 
 def test_yes_or_no(scores: Tensor) -> None:
     wanted = (torch.rand(32, CLASSES) < 0.5).float()
     loss = F.binary_cross_entropy_with_logits(scores, wanted)
-    assert told(7 * loss) == pytest.approx(float(loss.detach()) / math.log(2), rel=1e-5)
+    either = F.binary_cross_entropy_with_logits(scores.detach(), torch.full_like(scores, 0.5))
+    least = min(float(loss.detach()), float(either))
+    assert told(7 * loss) == pytest.approx(least / math.log(2), rel=1e-5)
 
 
 def test_of_several_it_is_the_mean(scores: Tensor, labels: Tensor) -> None:
@@ -119,6 +128,31 @@ def test_of_what_has_no_labels_nothing_is_said(
     loss: Callable[[Tensor], Tensor], scores: Tensor
 ) -> None:
     assert over_guess(loss(scores), anyone) is None
+
+
+def test_what_was_trained_before_costs_less_than_a_guess(scores: Tensor) -> None:
+    assert told(F.cross_entropy(30 * scores, scores.argmax(1))) < 0.1
+    assert told(F.binary_cross_entropy_with_logits(30 * scores, (scores > 0).float())) < 0.1
+
+
+def test_a_margin_that_is_asked_for_is_no_wrong_scale() -> None:
+    """ArcFace: 64 times the cosine, of the right one at half a radian more."""
+    x, weight = (F.normalize(torch.randn(n, 256, requires_grad=True)) for n in (64, 1000))
+    cosine = x @ weight.T
+    labels = torch.randint(0, 1000, (64,))
+    wider = torch.cos(torch.acos(cosine) + 0.5)
+    scores = 64 * torch.where(F.one_hot(labels, 1000) > 0, wider, cosine)
+    loss = F.cross_entropy(scores, labels)
+    assert float(loss.detach()) / math.log(1000) > 5
+    assert told(loss) < 3
+
+
+def test_the_first_examples_stand_for_a_great_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guess, "_ELEMENTS", 5 * CLASSES)
+    scores = torch.randn(64, CLASSES, requires_grad=True)
+    labels = torch.randint(0, CLASSES, (64,))
+    found = told(F.cross_entropy(scores, labels))
+    assert found == pytest.approx(cost(scores[:5], labels[:5]), rel=1e-5)
 
 
 def test_anothers_loss_says_nothing(scores: Tensor, labels: Tensor) -> None:
