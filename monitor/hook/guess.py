@@ -123,7 +123,7 @@ def _reaches(node: Any, ours: Callable[[object], bool]) -> bool:
 
 def _of_classes(node: Any) -> Tensor | None:
     """Of ``nll_loss``: log-probabilities [N, K, ...] and labels [N, ...] or, of one, [K] and []."""
-    logs, labels = usable(node._saved_self), node._saved_target
+    logs, labels = _whole(node._saved_self), node._saved_target
     if logs is None or type(labels) is not Tensor or labels.ndim not in (0, logs.ndim - 1):
         return None
     if logs.ndim == 1:
@@ -144,7 +144,7 @@ def _of_classes(node: Any) -> Tensor | None:
 
 def _of_binary(node: Any) -> Tensor | None:
     """Of ``binary_cross_entropy_with_logits``, without its weights."""
-    scores, labels = usable(node._saved_self), usable(node._saved_target)
+    scores, labels = _whole(node._saved_self), _whole(node._saved_target)
     if scores is None or labels is None or scores.shape != labels.shape:
         return None
     scores = _first(torch.atleast_1d(scores)).float()
@@ -152,6 +152,11 @@ def _of_binary(node: Any) -> Tensor | None:
     right = F.binary_cross_entropy_with_logits(scores, labels)
     either = F.binary_cross_entropy_with_logits(scores, torch.full_like(scores, 0.5))
     return torch.minimum(right, either) / math.log(2)
+
+
+def _whole(value: Any) -> Tensor | None:
+    """``value``, if it can be read and is no piece of what lies on several ranks."""
+    return usable(value) if type(value) is Tensor else None
 
 
 def _first(scores: Tensor) -> Tensor:
