@@ -23,6 +23,7 @@ from monitor.hook.cadence import Cadence, Unrest
 from monitor.hook.callbacks import Callback
 from monitor.hook.clipping import TAG as BEFORE_CLIPPING
 from monitor.hook.clipping import Clipping
+from monitor.hook.decay import decay_per_step
 from monitor.hook.facts import facts, learning_rates
 from monitor.hook.guard import Guard
 from monitor.hook.guess import Guess
@@ -257,6 +258,7 @@ class Session:
             return {}, {}  # what is the same on all ranks is said once, by the first
         rates, more = learning_rates(self._alive())
         numbers.update(rates)
+        numbers.update(decay_per_step(self._alive()))
         tensors.update(more)
         counts, more = self._progress.scalars(ref() for ref in self._optimizers)
         numbers.update(counts)
