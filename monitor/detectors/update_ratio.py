@@ -173,8 +173,9 @@ def _of_decay(window: Window) -> Evidence:
     taken, first, last = float(window.values[-1]), int(window.steps[0]), int(window.steps[-1])
     left = max(0.0, 1.0 - taken) ** 100
     seen = (
-        f"weight decay takes {number(taken)} of its weights at each step, so that of them "
-        f"{number(left)} is left after 100 steps (steps {first} to {last}; usual are 1e-6 to 1e-4)"
+        f"it takes {number(taken)} of a group's weights at each step, of which without gradients "
+        f"{number(left)} would be left after 100 steps (steps {first} to {last}; usual are 1e-6 to "
+        "1e-4)"
     )
     return Evidence(taken, seen, first)
 

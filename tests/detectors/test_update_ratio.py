@@ -127,7 +127,7 @@ def test_weights_that_decay_takes_within_a_hundred_steps() -> None:
     assert bad.at == 5
     assert bad.evidence is not None
     assert bad.evidence.value == 0.09
-    assert "8.019e-05 is left after 100 steps" in bad.evidence.seen
+    assert "8.019e-05 would be left after 100 steps" in bad.evidence.seen
     late = decayed(np.where(np.arange(80) < 50, 1e-4, 0.05))
     assert late is not None
     assert late.at == 55
