@@ -86,7 +86,7 @@ def over_guess(loss: Tensor, ours: Callable[[object], bool]) -> Tensor | None:
     found = [
         told
         for node in _cross_entropies(loss.grad_fn)
-        if (told := _CRITERION[operation(node)](node)) is not None and _reaches(node, ours)
+        if _reaches(node, ours) and (told := _CRITERION[operation(node)](node)) is not None
     ]
     return torch.stack([one.to(found[0].device) for one in found]).mean() if found else None
 
