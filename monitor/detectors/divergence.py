@@ -150,8 +150,9 @@ class Divergence:
         if rise > 3 * self.factor * noise:
             return True
         # Losses of games and adversaries drift far from a start near zero, too, but neither at
-        # once nor so far.
-        if bins.points < 64 or rise <= 10 * self.factor * abs(start):
+        # once nor so far; and of a first batch that cost nothing, its margins met, there is no
+        # multiple.
+        if bins.points < 64 or start == 0 or rise <= 10 * self.factor * abs(start):
             return False
         jumped = int(np.flatnonzero(bins.mean > start + 0.5 * rise)[0])
         return jumped <= max(bins.bins(16), len(bins) // 20)

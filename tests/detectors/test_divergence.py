@@ -124,3 +124,12 @@ def test_bumps_of_a_young_run_are_none(seed: int, n: int) -> None:
     )
     loss = 0.4 + 0.6 * np.exp(-i / 40) + bumps + 0.01 * rng.normal(size=n)
     assert judged(loss) is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_first_batch_that_costs_nothing_is_no_measure(seed: int) -> None:
+    """Margins that are met in some batches: zeros among what is otherwise as it always was."""
+    rng = np.random.default_rng(seed)
+    loss = np.maximum(rng.normal(0.05, 0.1, size=500), 0.0)
+    loss[0] = 0.0
+    assert judged(loss) is None
