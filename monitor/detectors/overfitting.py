@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -132,7 +133,7 @@ _SINCE = 4
 
 def _order_by_chance(n: int) -> float:
     """Kendall's tau of ``n`` points without order exceeds this once in a hundred times."""
-    return 2.4 * (2 * (2 * n + 5) / (9 * n * (n - 1))) ** 0.5
+    return 2.4 * math.sqrt(2 * (2 * n + 5) / (9 * n * (n - 1)))
 
 
 def _column(curve: Curve) -> Floats:
