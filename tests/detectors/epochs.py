@@ -80,14 +80,16 @@ def _crept(rng: Generator, n: int) -> Iterator[Case]:
     t, noise = np.arange(n) / n, rng.normal(size=n)
 
     def case(name: str, sick: bool, values: Floats) -> Case:
-        return Case("slow_learning", f"{name}, {n} epochs", sick, values, _rate(n))
+        validated = {"val_loss": values + 0.1 + 0.01 * rng.normal(size=n)}
+        context = {**_rate(n), **validated}
+        return Case("slow_learning", f"{name}, {n} epochs", sick, values, context)
 
-    if n >= 100:
+    if n >= 80:
         yield case("a straight line", True, 3.3 - 0.5 * t + 0.002 * noise)
         yield case("a straight line below zero", True, -20 - 5 * t + 0.02 * noise)
     yield case("a power law", False, 0.2 + 2.1 / (1 + 5 * t) ** 0.6 * (1 + 0.01 * noise))
     yield case("an exponential", False, 0.2 + 2.1 * np.exp(-t / 0.3) + 0.01 * noise)
-    yield case("a slow exponential", False, 0.2 + 2.1 * np.exp(-t / 0.6) + 0.01 * noise)
+    yield case("an exponential of 40", False, 0.2 + 2.1 * np.exp(-np.arange(n) / 40) + 0.01 * noise)
     yield case("about a level", False, 1.2 + 0.05 * noise)
 
 
