@@ -64,14 +64,16 @@ def _decayed(rng: Generator, n: int) -> Iterator[Case]:
         return Case("early_decay", f"{name}, {n} epochs", sick, values, {"learning_rate": rate})
 
     yield case("a hundredth from epoch 6 on", True, np.where(at < 6, 1e-3, 1e-5))
-    yield case("tenths at epochs 5 and 9", True, 1e-3 * 0.1 ** ((at >= 5) * 1.0 + (at >= 9)))
+    stairs = np.where(at < 5, 1e-3, np.where(at < 9, 1e-4, 1e-5))
+    late = np.where(t < 0.6, 1e-3, np.where(t < 0.85, 1e-4, 1e-5))
+    yield case("tenths at epochs 5 and 9", True, stairs)
     if n >= 50:
-        yield case("half at each epoch", True, 1e-3 * 0.5**at)
-    yield case("tenths at 60 and 85 %", False, 1e-3 * 0.1 ** ((t >= 0.6) * 1.0 + (t >= 0.85)))
+        yield case("half at each epoch", True, 1e-3 * np.exp2(-1.0 * at))
+    yield case("tenths at 60 and 85 %", False, late)
     yield case("a cosine", False, cosine_lr(n))
     yield case("a line to zero", False, 1e-3 * (1 - t))
     yield case("a constant rate", False, np.full(n, 1e-3))
-    warm = np.minimum(1.0, (at + 1) / 5) * np.sqrt(5 / np.maximum(at, 5))
+    warm: Floats = np.minimum(1.0, (at + 1) / 5) * np.sqrt(5 / np.maximum(at, 5))
     yield case("a warm-up and an inverse root", False, 1e-3 * warm)
     yield case("a factor at each epoch", False, 1e-3 * 0.1**t)
 
