@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from monitor.detectors.robust import Bins, at_quantile, bins_of, check, middle, number
-from monitor.points import OK, UNKNOWN, Curve, Evidence, Health, Verdict
+from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,9 @@ class Divergence:
 
     * at least ``share`` of all that had been gained since the start,
     * at least ``noise`` times the noise from point to point, and 1.3 times that of the usual
-      change from one level to the next, so that neither noise nor wandering counts,
+      change from one level to the next (or of that change's own changes: a steady climb is none),
+      so that neither noise nor wandering counts; half as much will do where the learning rate
+      (role ``learning_rate``) has grown by half since the loss was lowest, which is cause enough,
     * for up to 40 points, or 0.4 of the run, where it is still better than at the start: young
       runs have bumps;
     * at least half of the highest rise since: it is not coming back; nor, where it is no higher
@@ -87,15 +89,18 @@ class Divergence:
             return UNKNOWN
         n = len(bins)
         hold = max(bins.bins(5), int(self.hold * n))
-        found = self._climbed(bins, hold, 1)
+        noise = self.noise * (0.5 if _faster(curve, hold) else 1.0)
+        found = self._climbed(bins, hold, 1, noise)
         brief = max(bins.bins(40), hold // 2)
         # All is lost, and by far: that can be told in half the time.
         if found is OK and brief < hold and bins.mean[-1] > bins.head[0]:
-            return self._climbed(bins, brief, 2)
+            return self._climbed(bins, brief, 2, noise)
         return found
 
-    def _climbed(self, bins: Bins, hold: int, clear: int) -> Verdict:
-        """It has been up for ``hold`` bins; ``clear``: how many times as much has to be seen."""
+    def _climbed(self, bins: Bins, hold: int, clear: int, times: float) -> Verdict:
+        """It has been up for ``hold`` bins, by so many times the noise; ``clear``: how many times
+        as much has to be seen.
+        """
         n, mean = len(bins), bins.mean
         size = max(3, hold // 2)
         earlier = mean[: n - hold]
@@ -105,7 +110,7 @@ class Divergence:
         whole = len(earlier) // size
         if whole < 2:
             return UNKNOWN
-        if floor <= bins.head[0] and (clear > 1 or floor - lowest <= self.noise * noise):
+        if floor <= bins.head[0] and (clear > 1 or floor - lowest <= times * noise):
             return OK
         levels = np.sort(earlier[: whole * size].reshape(whole, size), axis=1)[:, size // 2]
         best_at = int(np.argmin(levels))
@@ -118,8 +123,8 @@ class Divergence:
             first = float(bins.head[0])
             return self._bad(bins, now, first, 0, floor - first, size)
         top = float(levels[best_at:].max())
-        swing = 1.05 * middle(np.abs(np.diff(levels)))
-        least = clear * self.noise * max(noise, 1.3 * swing)
+        swing = _swing(levels)
+        least = clear * times * max(noise, 1.3 * swing)
         risen = rise > least and rise >= self.share * improvement
         if not risen or now - best < 0.5 * (top - best):
             return OK
@@ -172,6 +177,23 @@ class Divergence:
             f"step {onset}"
         )
         return Verdict(Health.BAD, Evidence(now, seen, onset))
+
+
+def _swing(levels: Floats) -> float:
+    """How far a level is from the one before it, but for a steady climb, which is no wandering."""
+    steps = np.diff(levels)
+    if len(steps) < 3:
+        return 1.05 * middle(np.abs(steps))
+    return 1.05 * min(middle(np.abs(steps)), middle(np.abs(np.diff(steps))))
+
+
+def _faster(curve: Curve, hold: int) -> bool:
+    """The learning rate is known to be greater by half than where the loss was lowest."""
+    rates = curve.context.get("learning_rate", np.empty(0))
+    mean = curve.mean[: len(rates) - hold]
+    if not len(mean) or not np.isfinite(mean).any():
+        return False
+    return bool(rates[-1] > 1.5 * rates[int(np.nanargmin(mean))])
 
 
 def _returns(bins: Bins, hold: int, best: float, now: float) -> bool:

@@ -133,3 +133,28 @@ def test_a_first_batch_that_costs_nothing_is_no_measure(seed: int) -> None:
     loss = np.maximum(rng.normal(0.05, 0.1, size=500), 0.0)
     loss[0] = 0.0
     assert judged(loss) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_in_much_noise_it_is_told_where_the_rate_has_grown(seed: int) -> None:
+    """All is lost again, but within five times the noise, as in games: what tells is the rate."""
+    n = 900
+    t = np.arange(n) / n
+    noise = 0.22 * np.random.default_rng(seed).normal(size=n)
+    loss = 1.4 - 1.0 * np.minimum(t / 0.1, 1) + 1.05 * np.clip((t - 0.5) / 0.15, 0, 1) + noise
+
+    def with_rate(rate: Floats) -> Verdict | None:
+        return first_bad(follow(Divergence(), loss, context={"learning_rate": rate}))
+
+    bad = with_rate(1e-5 * np.exp(8 * t))
+    assert bad is not None
+    for rate in (np.full(n, 1e-3), 1e-3 * (1 - t)):
+        later = with_rate(rate)
+        assert later is None or later.at > bad.at + 40
+
+
+def test_a_steady_climb_is_no_wandering() -> None:
+    """Fifty epochs, of which the last half climb by as much each."""
+    t = np.arange(50) / 50
+    loss = 0.4 + 1.9 * np.exp(-t / 0.1) + 4 * np.maximum(t - 0.5, 0)
+    assert judged(loss + 0.02 * np.random.default_rng(0).normal(size=50)) is not None
