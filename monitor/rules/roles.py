@@ -81,8 +81,7 @@ _ABOUT_A_RATE = re.compile(r"scale|factor|mult|multiplier|ratio|decay|gamma|pati
 
 _NORM = re.compile(
     r"(?:^| )(?:(?:grads?|gradients?)(?: (?:l\d*|total|global))* norms?|gradnorm|gnorm)"
-    r"(?: (?:total|global|all|step|epoch|before|after|pre|post|clip|clipping|clipped|unclipped"
-    r"|g|d|gen|disc|generator|discriminator|actor|critic|policy))*$"
+    r"(?: (?:total|global|all|step|epoch|before|after|pre|post|clip|clipping|clipped|unclipped))*$"
     r"|(?:^| )norms? (?:grads?|gradients?)$"
 )
 _SCALE = re.compile(

@@ -56,7 +56,7 @@ TAGS = {
     "grad_norm": [
         "grad_norm", "train/grad_norm", "gradient_norm", "grad/norm", "health/grad_norm",
         "grad_2.0_norm_total", "GradNorm", "grad_norm/total", "gradients/norm", "gnorm",
-        "grad_norm_g", "grad_norm_d", "grad_norm/critic", "norm/grad",
+        "norm/grad",
         "OptimizeLoss/global_gradient_norm", "grad_l2_norm", "train/grad_norm_before_clip",
     ],
     "reward": [
@@ -69,7 +69,7 @@ TAGS = {
         "mixed_precision/loss_scale",
     ],
     "": [
-        "losses/SPS", "losses/beta", "lossless", "closs", "loss_weight", "loss/std",
+        "losses/SPS", "losses/beta", "grad_norm_d", "lossless", "closs", "loss_weight", "loss/std",
         "loss_ratio", "early_stopping/best_loss", "min_val_loss", "stop_loss", "packet_loss",
         "loss_time",
         "time/loss", "losses/clipfrac", "losses/explained_variance", "glossary", "blossom",
