@@ -5,21 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from monitor.detectors.robust import SIGMA, Bins, bins_of, check, middle, number
+from monitor.detectors.robust import SIGMA, Bins, bins_of, check, middle, number, tau
 from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
 
 
 @dataclass(frozen=True)
 class NotLearning:
-    """A loss that never left its first level, such as ln(classes).
+    """A loss that never left its first level, such as ln(classes); or a reward, ``of`` which.
 
     Sees the whole curve. It is cut into six; bad where the median of each sixth, and that of the
     first 16 points within ``noise`` times the noise, differ from the median of all by no more
     than chance (3.5 standard errors), and the noise is below ``calm`` of the level.
+
+    A reward is noisier, and what is logged of it is often a mean over the last hundred episodes,
+    which wanders: it is cut into twelve, and bad where their medians neither rise nor fall with
+    time (Kendall's tau below 0.3 either way, one and a half standard errors) and the first is
+    none of their outliers (``noise`` times their scatter).
 
     Defaults: ``points`` 100, and ``steps`` 300 for those who log often, half of them where the
     level is the logarithm of 2 to 10, 100 or 1000 classes, within 1 %. At such a level 40 points
@@ -31,13 +36,18 @@ class NotLearning:
     Stays quiet: wandering (adversaries); noise about zero (policies) and large noise (fine-tuning
     at the floor, tiny batches); whatever falls, however slowly, once it is beyond chance; a rate
     that is still warming up (role ``learning_rate``), for twice ``steps``, by when a right one
-    shows; runs that log a reward, whose losses need not fall; a loss of exactly 0. Cannot tell: a
+    shows; runs that log a reward, whose losses need not fall; a loss of exactly 0, or a reward
+    that never changes; a run that goes on from a checkpoint, until it has gone as far as it had
+    been: what came before is not seen. Cannot tell: a
     long plateau that will break by itself, or a calm model that was at its best from the beginning;
     hence for information only. Misses: regressions whose batches differ by more than ``calm``.
 
     Source: our reasoning; ln(classes) is the cross-entropy of guessing.
     """
 
+    of: Literal["loss", "reward"] = field(
+        default="loss", metadata={"unit": "choice", "doc": "what the series is"}
+    )
     points: int = field(
         default=100, metadata={"unit": "points", "doc": "points needed before judging"}
     )
@@ -66,8 +76,10 @@ class NotLearning:
         bins = bins_of(curve)
         n = len(bins)
         seen = float(bins.steps[-1]) - curve.first_step if n else 0.0
-        if n < 24 or bins.points < min(self.points, _EPOCHS):
+        if n < 24 or bins.points < min(self.points, _EPOCHS) or seen < curve.first_step:
             return UNKNOWN
+        if self.of == "reward":
+            return self._reward(bins)
         level, noise = middle(bins.mean), bins.noise()
         if not (guessing(level) and noise < _STILL * level):  # Else epochs could be anything.
             long = bins.points >= self.points and seen >= self.steps / 2
@@ -89,6 +101,23 @@ class NotLearning:
         if float(np.abs(medians - level).max()) > chance:
             return OK
         return Verdict(Health.BAD, _seen(bins, level, noise))
+
+    def _reward(self, bins: Bins) -> Verdict:
+        """Of a reward, whose size and noise have no measure."""
+        if bins.points < self.points:
+            return UNKNOWN
+        size, noise = len(bins) // 12, bins.noise()
+        parts = np.sort(bins.mean[len(bins) - 12 * size :].reshape(12, size), axis=1)
+        medians = parts[:, size // 2]
+        level = middle(medians)
+        scatter = SIGMA * middle(np.abs(medians - level))
+        if noise == 0 or abs(tau(medians)) >= 0.3 or abs(medians[0] - level) > self.noise * scatter:
+            return OK
+        seen = (
+            f"the reward has stayed at {number(level)} (noise {number(noise)}) from step "
+            f"{int(bins.steps[0])} to step {int(bins.steps[-1])}"
+        )
+        return Verdict(Health.BAD, Evidence(level, seen, int(bins.steps[0])))
 
 
 def rewarded(curve: Curve) -> bool:
