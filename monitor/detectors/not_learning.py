@@ -28,8 +28,8 @@ class NotLearning:
 
     Defaults: ``points`` 100, and ``steps`` 300 for those who log often, half of them where the
     level is the logarithm of 2 to 10, 100 or 1000 classes, within 1 %. At such a level 40 points
-    are enough, whatever steps they are, if they differ by less than half a percent: each is then
-    the mean of many batches, as of an epoch. ``calm`` 0.05: a
+    are enough, whatever steps they are, if they differ by less than half a percent and take a
+    second or more each: each is then the mean of many batches, as of an epoch. ``calm`` 0.05: a
     classifier at chance varies by a few percent with its batches, fine-tuning at its floor by a
     tenth or more; ``noise`` 3.
 
@@ -81,7 +81,7 @@ class NotLearning:
         if self.of == "reward":
             return self._reward(bins)
         level, noise = middle(bins.mean), bins.noise()
-        if not (guessing(level) and noise < _STILL * level):  # Else epochs could be anything.
+        if not (guessing(level) and noise < _STILL * level and _slow(curve)):
             long = bins.points >= self.points and seen >= self.steps / 2
             if not long or (seen < self.steps and not guessing(level)):
                 return UNKNOWN
@@ -120,6 +120,12 @@ class NotLearning:
         return Verdict(Health.BAD, Evidence(level, seen, int(bins.steps[0])))
 
 
+def _slow(curve: Curve) -> bool:
+    """A second or more from point to point, as epochs take."""
+    took = float(curve.wall_times[-1] - curve.wall_times[0])
+    return took >= float(curve.count - curve.per_bin)
+
+
 def rewarded(curve: Curve) -> bool:
     """The run logs a reward: its losses are no measure of what it learns."""
     rewards = curve.context.get("reward")
@@ -152,7 +158,9 @@ def _near(level: float, within: float) -> set[int]:
 
 
 _EPOCHS, _STILL = 40, 0.005
-"""So many points, if they are epochs; and that is what they are if they differ by so little."""
+"""So many points, if they are epochs; and that is what they are if they differ by so little and
+come slowly. Only slow ones: the batches of a network that has just been made differ as little,
+since it tells all inputs much the same, and a small network takes a hundred of them to learn."""
 _CLASSES = (*range(2, 11), 100, 1000)
 
 
