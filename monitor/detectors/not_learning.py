@@ -79,7 +79,7 @@ class NotLearning:
         if n < 24 or bins.points < min(self.points, _EPOCHS) or seen < curve.first_step:
             return UNKNOWN
         if self.of == "reward":
-            return self._reward(bins)
+            return self._reward(bins) if seen >= self.steps else UNKNOWN
         level, noise = middle(bins.mean), bins.noise()
         if not (guessing(level) and noise < _STILL * level and _slow(curve)):
             long = bins.points >= self.points and seen >= self.steps / 2
