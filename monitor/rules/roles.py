@@ -96,7 +96,7 @@ def builtin_roles(run: str, tag: str) -> frozenset[str]:
     tag = unquote(tag)
     plain = _WORD.findall(tag.lower())
     words = _words(tag)
-    held_out = _is_held_out(run, words)
+    held_out = _is_held_out(run, tag, words)
     if _is_loss(tag, words):
         role = "val_loss" if held_out else "train_loss"
         return frozenset({role + "_part" if _is_part(words) else role})
@@ -125,12 +125,23 @@ def stands_for(run: str, tag: str) -> str | None:
     return role.removesuffix("_part") if all(map(_ALONE.fullmatch, parts)) else None
 
 
+def _plain(name: str) -> str:
+    return re.sub(r"\W", "_", name)
+
+
 def _words(tag: str) -> list[str]:
     return _WORD.findall(_HUMP.sub(" ", tag).lower())
 
 
-def _is_held_out(run: str, words: list[str]) -> bool:
-    """The tag says so, or else the innermost directory does."""
+def _is_held_out(run: str, tag: str, words: list[str]) -> bool:
+    """The tag says so, or else the innermost directory does.
+
+    ``SummaryWriter.add_scalars("loss", {"train": ..., "val": ...})`` writes a tag ``loss`` in
+    directories ``loss_train`` and ``loss_val``: there only the key tells them apart.
+    """
+    directory, stem = _plain(run.rpartition("/")[2]), _plain(tag) + "_"
+    if directory.startswith(stem):
+        return any(map(_HELD_OUT_WORD.fullmatch, _words(directory[len(stem) :])))
     if any(map(_HELD_OUT_WORD.fullmatch, words)) or ("held", "out") in pairwise(words):
         return True
     if run == "." or "train" in words or "training" in words:

@@ -112,6 +112,11 @@ def test_tags(role: str, tag: str) -> None:
         ("evaluate-me", "loss", "train_loss"),
         (".", "loss", "train_loss"),
         ("run1/val", "lr", "learning_rate"),
+        ("run1/loss_val", "loss", "val_loss"),
+        ("run1/loss_train", "loss", "train_loss"),
+        ("exp/Loss_epoch_Validation", "Loss/epoch", "val_loss"),
+        ("Training vs. Validation Loss_Training", "Training vs. Validation Loss", "train_loss"),
+        ("Training vs. Validation Loss_Validation", "Training_vs._Validation_Loss", "val_loss"),
     ],
 )
 def test_the_innermost_directory_counts_only_if_it_is_nothing_else(
