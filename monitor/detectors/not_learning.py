@@ -19,12 +19,13 @@ class NotLearning:
 
     Sees the whole curve. It is cut into six; bad where the median of each sixth, and that of the
     first 16 points within ``noise`` times the noise, differ from the median of all by no more
-    than chance (3.5 standard errors), and the noise is below ``calm`` of the level.
+    than chance (3.5 standard errors), and the noise is below ``calm`` of the level. The first
+    points may lie up to half above what guessing costs: the output's bias is set first.
 
     A reward is noisier, and what is logged of it is often a mean over the last hundred episodes,
     which wanders: it is cut into twelve, and bad where their medians neither rise nor fall with
     time (Kendall's tau below 0.3 either way, one and a half standard errors) and the first is
-    none of their outliers (``noise`` times their scatter).
+    none of their outliers (``noise`` times their scatter), nor are the first points.
 
     Defaults: ``points`` 100, and ``steps`` 300 for those who log often, half of them where the
     level is the logarithm of 2 to 10, 100 or 1000 classes, within 1 %. At such a level 40 points
@@ -89,7 +90,10 @@ class NotLearning:
             return UNKNOWN
         if level == 0 or noise > self.calm * abs(level):
             return OK
-        if abs(middle(bins.head) - level) > self.noise * noise:
+        head = middle(bins.head)
+        # A first fall to what guessing costs sets the output's bias and nothing else.
+        calibrated = guessing(level) > 0 and level < head < _CALIBRATED * level
+        if abs(head - level) > self.noise * noise and not calibrated:
             return OK
         sixth = n // 6
         parts = bins.mean[n - 6 * sixth :].reshape(6, sixth)
@@ -111,7 +115,8 @@ class NotLearning:
         medians = parts[:, size // 2]
         level = middle(medians)
         scatter = SIGMA * middle(np.abs(medians - level))
-        if noise == 0 or abs(tau(medians)) >= 0.3 or abs(medians[0] - level) > self.noise * scatter:
+        first = max(abs(medians[0] - level), abs(middle(bins.head) - level) - 2 * noise)
+        if noise == 0 or abs(tau(medians)) >= 0.3 or first > self.noise * scatter:
             return OK
         seen = (
             f"the reward has stayed at {number(level)} (noise {number(noise)}) from step "
@@ -161,6 +166,8 @@ _EPOCHS, _STILL = 40, 0.005
 """So many points, if they are epochs; and that is what they are if they differ by so little and
 come slowly. Only slow ones: the batches of a network that has just been made differ as little,
 since it tells all inputs much the same, and a small network takes a hundred of them to learn."""
+_CALIBRATED = 1.5
+"""Times what guessing costs: outputs of a standard deviation of 1 cost about a half more."""
 _CLASSES = (*range(2, 11), 100, 1000)
 
 

@@ -116,7 +116,18 @@ def test_a_reward_that_stays_where_it_was(seed: int, persistence: float) -> None
         21 + 1.5 * noise + 180 * T,
         -200 + 60 * noise + 400 * T,  # noisy, and slow
         21 + 1.5 * noise + 400 * (1 - np.exp(-12 * T)),  # at its best within the first quarter
+        21 + 1.5 * noise + 400 * (1 - np.exp(-120 * T)),  # within the first points
         np.full(N, 500.0),
     ]
     for reward in learns:
         assert first_bad(follow(NotLearning(of="reward", points=300), reward)) is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_first_fall_to_what_guessing_costs_is_no_learning(seed: int) -> None:
+    noise = 0.015 * np.random.default_rng(seed).normal(size=N)
+    fall = np.exp(-np.arange(N) / 5)
+    assert judged(np.log(10) + 0.6 * fall + noise) is not None
+    assert judged(2.4 + 0.6 * fall + noise) is None, "a floor"
+    assert judged(np.log(10) + 8 * fall + noise) is None, "a language model that came from 10"
+    assert judged(np.log(10) - 0.8 * fall + noise) is None, "it has lost what it knew"
