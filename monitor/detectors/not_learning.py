@@ -47,7 +47,8 @@ class NotLearning:
     """
 
     of: Literal["loss", "reward"] = field(
-        default="loss", metadata={"unit": "choice", "doc": "what the series is"}
+        default="loss",
+        metadata={"unit": "choice", "choices": ("loss", "reward"), "doc": "what the series is"},
     )
     points: int = field(
         default=100, metadata={"unit": "points", "doc": "points needed before judging"}
@@ -67,6 +68,7 @@ class NotLearning:
     default_match: ClassVar[Mapping[str, str]] = {"role": "train_loss"}
 
     def __post_init__(self) -> None:
+        check("of", self.of in {"loss", "reward"}, "one of loss, reward")
         check("points", self.points >= 24, "at least 24 points")
         check("steps", self.steps >= 1, "at least 1 step")
         check("calm", self.calm > 0, "more than 0")
