@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from monitor.detectors.not_learning import rewarded
 from monitor.detectors.robust import Bins, at_quantile, bins_of, check, middle, number
-from monitor.points import OK, UNKNOWN, Curve, Evidence, Health, Verdict
+from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,17 @@ class Divergence:
 
     * at least ``share`` of all that had been gained since the start,
     * at least ``noise`` times the noise from point to point, and 1.3 times that of the usual
-      change from one level to the next, so that neither noise nor wandering counts,
+      change from one level to the next (or of that change's own changes: a steady climb is none),
+      so that neither noise nor wandering counts; half as much will do where the learning rate
+      (role ``learning_rate``) has grown by half since the loss was lowest, which is cause enough,
     * for up to 40 points, or 0.4 of the run, where it is still better than at the start: young
       runs have bumps;
     * at least half of the highest rise since: it is not coming back; nor, where it is no higher
       than at the start, so falling that it may come back: a harder task that is learnt.
+
+    A third of ``share`` and half of ``noise`` will do where it crept up, over six bins or more, and
+    has been up for 0.3 of the run without coming down; not while the learning rate is higher than
+    it was at the best, nor in runs that log a reward.
 
     Half of ``hold``, 40 points at least, will do for twice the noise and a level above the start.
 
@@ -70,7 +77,7 @@ class Divergence:
     )
 
     name: ClassVar[str] = "divergence"
-    context: ClassVar[tuple[str, ...]] = ("learning_rate",)
+    context: ClassVar[tuple[str, ...]] = ("learning_rate", "reward")
     default_match: ClassVar[Mapping[str, str]] = {"role": "train_loss"}
 
     def __post_init__(self) -> None:
@@ -86,18 +93,41 @@ class Divergence:
         if bins.points < self.points or len(bins) < 8:
             return UNKNOWN
         n = len(bins)
-        hold = max(bins.bins(5), int(self.hold * n))
-        found = self._climbed(bins, hold, 1)
+        hold = self._held(bins)
+        noise = self.noise * (0.5 if _faster(curve, hold) else 1.0)
+        found = self._climbed(bins, hold, self.share, noise)
         brief = max(bins.bins(40), hold // 2)
         # All is lost, and by far: that can be told in half the time.
         if found is OK and brief < hold and bins.mean[-1] > bins.head[0]:
-            return self._climbed(bins, brief, 2)
+            return self._climbed(bins, brief, self.share, noise, clear=2)
+        # A part is lost, for good.
+        long = int(_LONG * n)
+        if found is OK and long > hold and bins.points >= 100 and self._crept(curve, bins, long):
+            return self._climbed(bins, long, self.share / 3, noise, clear=0.5)
         return found
 
-    def _climbed(self, bins: Bins, hold: int, clear: int) -> Verdict:
-        """It has been up for ``hold`` bins; ``clear``: how many times as much has to be seen."""
+    def _held(self, bins: Bins) -> int:
+        return max(bins.bins(5), int(self.hold * len(bins)))
+
+    def _crept(self, curve: Curve, bins: Bins, hold: int) -> bool:
+        """Up bin by bin, not by a jump, and not with the learning rate; no game's loss."""
+        smooth = np.convolve(bins.mean, np.full(5, 0.2), "valid")
+        best_at = int(np.argmin(smooth[: len(smooth) - hold]))
+        best, now = float(smooth[best_at]), middle(bins.mean[-hold:])
+        between = np.abs(smooth[best_at:] - (best + now) / 2) < 0.3 * (now - best)
+        if between.sum() < max(bins.bins(8), 6) or rewarded(curve):
+            return False
+        rates = curve.context.get("learning_rate", np.empty(0))
+        return not len(rates) or not rates[-1] > 1.1 * rates[min(best_at + 2, len(rates) - 1)]
+
+    def _climbed(
+        self, bins: Bins, hold: int, share: float, times: float, clear: float = 1
+    ) -> Verdict:
+        """It has been up for ``hold`` bins by ``share`` of what was gained and so many ``times``
+        the noise; ``clear``: how many times as much has to be seen.
+        """
         n, mean = len(bins), bins.mean
-        size = max(3, hold // 2)
+        size = max(3, min(hold, self._held(bins)) // 2)
         earlier = mean[: n - hold]
         floor = at_quantile(mean[-hold:], 0.2)
         noise = bins.noise(slice(0, n - hold))
@@ -105,7 +135,7 @@ class Divergence:
         whole = len(earlier) // size
         if whole < 2:
             return UNKNOWN
-        if floor <= bins.head[0] and (clear > 1 or floor - lowest <= self.noise * noise):
+        if floor <= bins.head[0] and (clear > 1 or floor - lowest <= times * noise):
             return OK
         levels = np.sort(earlier[: whole * size].reshape(whole, size), axis=1)[:, size // 2]
         best_at = int(np.argmin(levels))
@@ -118,14 +148,14 @@ class Divergence:
             first = float(bins.head[0])
             return self._bad(bins, now, first, 0, floor - first, size)
         top = float(levels[best_at:].max())
-        swing = 1.05 * middle(np.abs(np.diff(levels)))
-        least = clear * self.noise * max(noise, 1.3 * swing)
-        risen = rise > least and rise >= self.share * improvement
+        swing = _swing(levels)
+        least = clear * times * max(noise, 1.3 * swing)
+        risen = rise > least and rise >= share * improvement
         if not risen or now - best < 0.5 * (top - best):
             return OK
         # Still better than it was at first, and young: it can wait for being sure.
         longer = max(hold, min(bins.bins(40), int(0.4 * n)))
-        if now < start and at_quantile(mean[-longer:], 0.2) - best < self.share * improvement:
+        if now < start and at_quantile(mean[-longer:], 0.2) - best < share * improvement:
             return OK
         gained = (earlier < best + 0.5 * improvement).sum() * bins.per_bin
         enough = clear * min(8.0, bins.points / 4)
@@ -172,6 +202,28 @@ class Divergence:
             f"step {onset}"
         )
         return Verdict(Health.BAD, Evidence(now, seen, onset))
+
+
+def _swing(levels: Floats) -> float:
+    """How far a level is from the one before it, but for a steady climb, which is no wandering."""
+    steps = np.diff(levels)
+    if len(steps) < 3:
+        return 1.05 * middle(np.abs(steps))
+    return 1.05 * min(middle(np.abs(steps)), middle(np.abs(np.diff(steps))))
+
+
+def _faster(curve: Curve, hold: int) -> bool:
+    """The learning rate is known to be greater by half than where the loss was lowest."""
+    rates = curve.context.get("learning_rate", np.empty(0))
+    mean = curve.mean[: len(rates) - hold]
+    if not len(mean) or not np.isfinite(mean).any():
+        return False
+    return bool(rates[-1] > 1.5 * rates[int(np.nanargmin(mean))])
+
+
+_LONG = 0.3
+"""Share of the run for which a part has been lost. What becomes harder at once (a task, a batch, a
+term of the loss) is up within a point or two, which the mean of five bins makes three."""
 
 
 def _returns(bins: Bins, hold: int, best: float, now: float) -> bool:

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from monitor.detectors.above_chance import worse_than_guessing
+from monitor.detectors.grown_wild import grown_wild
 from monitor.detectors.robust import Bins, at_quantile, bins_of, check, fold, middle, number
 from monitor.detectors.swings import calmness, crossings, cycles, largest, structure
 from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
@@ -19,7 +20,7 @@ class Oscillation:
     """A loss that bounces instead of falling: the learning rate is probably too high.
 
     Sees the whole curve. How large the noise is says nothing, since tiny batches, adversaries and
-    games are noisy and well; what counts is its order in time. Bad in six cases:
+    games are noisy and well; what counts is its order in time. Bad in seven cases:
 
     * *alternates*: over the last half, successive points are anticorrelated by more than
       ``alternation`` and than chance allows (5 / sqrt(points)), with swings of ``swing`` times
@@ -44,6 +45,9 @@ class Oscillation:
     * *is worse than guessing*: a classifier that began near the logarithm of its 2 to 10, 100 or
       1000 classes has been at least 3 % above it ever since the first eighth of 200 points or
       more, and was thrown far above that at first. Labels that say nothing cost a percent.
+    * *has grown wild*: over the last quarter it swings, in whatever order, by twice ``growth``
+      times its scatter in the first quarter, by ``swing`` times all that was gained and to above
+      its start, about a level that has moved by less than that.
 
     Defaults: ``alternation`` 0.5 is 5 standard errors at 100 points; ``swing`` 1: what was gained
     is lost in every swing; at the edge of stability full-batch losses alternate as well, by a few
@@ -56,7 +60,7 @@ class Oscillation:
     pass the start); adversaries and games that wander; a catapult that then learns.
 
     Source: the article behind the rules (a wild loss: lower the learning rate); Cohen et al.,
-    ICLR 2021, for the edge of stability; Lewkowycz et al., 2020, for the catapult; the six cases
+    ICLR 2021, for the edge of stability; Lewkowycz et al., 2020, for the catapult; the seven cases
     are our reasoning.
     """
 
@@ -116,6 +120,7 @@ class Oscillation:
             or (steady and self._periodic(bins, half, start))
             or self._kicked_again(bins, half, level, noise, start)
             or worse_than_guessing(bins, level, start)
+            or grown_wild(bins, start, 2 * self.growth, self.swing)
             or None
         )
         if found is None:
@@ -131,7 +136,7 @@ class Oscillation:
         """Far below its start and within a narrow band: the common case, and cheap to see.
 
         A standard deviation is at most half of the range, and the noise at most the range, so that
-        none of the four cases can be.
+        none of the first cases can be.
         """
         begin = len(bins) // 2 - 1  # roughness counts the step from the bin before
         width = float(bins.high[begin:].max() - bins.low[begin:].min())

@@ -29,29 +29,32 @@ BUILTIN: dict[str, str] = {
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD = re.compile(r"[a-z]+\d*")
 
-_HELD_OUT = "val|vl|valid|validation|test|eval|evaluation|dev|holdout"
+_HELD_OUT = "val|vl|valid|validation|test|eval|evaluation|dev|holdout|heldout"
 _HELD_OUT_WORD = re.compile(rf"(?:{_HELD_OUT})\d*")
 _HELD_OUT_DIRECTORY = re.compile(rf"(?i:(?:{_HELD_OUT})[\W_\d]*|eval[_-].+)")
 
 _PART = re.compile(
     r"entropy|ent|policy|pi|pg|actor|critic|value|vf|baseline|alpha|td"  # reinforcement learning
-    r"|q\d*|qf\d*"
+    r"|q\d*|qf\d*|surrogate|rewards?"
     r"|b?box|obj|objectness|cls|classification|dfl|seg|mask|rpn|rcnn|loc|localization|centerness"
     r"|giou|ciou|kpt|pose|reg|regularization|regularizer|regression|l2"
     r"|kl|kld|recon|reconstruction|latent|prior|commit|commitment|codebook|vq"
     r"|g|d|gen|generator|disc|discriminator|adv|adversarial|gan|cycle|identity|perceptual|style"
     r"|content|penalty|gp|aux|auxiliary|router|balance|balancing|z|distill|distillation"
+    r"|mae|rmse|ppl|perplexity|bpb|bpc|bpd"  # the loss once more, in another measure
 )
 _ALONE = re.compile(
     r"b?box|obj|objectness|cls|classification|dfl|seg|mask|rpn|rcnn|loc|localization|centerness"
     r"|giou|ciou|kpt|pose|recon|reconstruction|regression|distill|distillation|perceptual"
+    r"|mae|rmse|ppl|perplexity|bpb|bpc|bpd"
 )
 """Parts that may as well be all there is; games' losses, penalties and priors never are."""
 _LOSS = re.compile(r"(?:loss|losses|nll|xent)\d*")
 """A negative log-likelihood, or cross-entropy, is always a loss, whatever else its name says."""
 _CRITERION = re.compile(
     rf"(?:(?:tr|trn|train|training|epoch|batch|{_HELD_OUT}) )*"
-    r"(?:mse|bce|ce|cross ?entropy|binary cross ?entropy|categorical cross ?entropy|cost)"
+    r"(?:mse|bce|ce|cross ?entropy|binary cross ?entropy|categorical cross ?entropy|cost"
+    r"|mae|rmse|ppl|perplexity|bpb|bpc|bpd)"
     r"(?: (?:tr|trn|train|training|step|epoch|batch|avg|average|mean|total"
     rf"|{_HELD_OUT}))*"
 )
@@ -59,7 +62,7 @@ _CRITERION = re.compile(
 _ABOUT_A_LOSS = re.compile(
     r"scale|scaler|scaling|weight|weights|coef|coeff|coefficient|factor|ratio|std|stddev|var"
     r"|variance|lambda|temperature|patience|count|norm|grad|gradient|gradients|clip|clipfrac"
-    r"|fraction|values"
+    r"|fraction|values|beta|fps|sps"
 )
 """After "loss": a number about the loss, not the loss."""
 _NEVER_A_LOSS = re.compile(r"best|lowest|smallest|min|max|time|timing|latency|duration")
@@ -70,8 +73,8 @@ _ACCURACY = re.compile(
     r"acc\d*|accuracy\d*|accuracies|auc|auroc|m?iou|map\d+|ap\d+|precision|recall|f1|dice|jaccard"
 )
 _AVERAGE_PRECISION = re.compile(r"(?:^|[^A-Za-z])(?:mAP(?![a-z])|(?i:m?ap)[ _@.-]?\d)")
-_NO_ACCURACY = re.compile(r"(?:log|model)[ _]precision")
-"""Parameters of variational models, without bounds."""
+_NO_ACCURACY = re.compile(r"(?:log|model|mixed)[ _-]?precision")
+"""Parameters of variational models, without bounds; numbers of fewer bits."""
 
 _RATE = re.compile(r"(?:^|[^a-z])(?:lr|lrate|learning[ _.-]?rate)(?![a-z])")
 _ABOUT_A_RATE = re.compile(r"scale|factor|mult|multiplier|ratio|decay|gamma|patience")
@@ -79,6 +82,7 @@ _ABOUT_A_RATE = re.compile(r"scale|factor|mult|multiplier|ratio|decay|gamma|pati
 _NORM = re.compile(
     r"(?:^| )(?:(?:grads?|gradients?)(?: (?:l\d*|total|global))* norms?|gradnorm|gnorm)"
     r"(?: (?:total|global|all|step|epoch|before|after|pre|post|clip|clipping|clipped|unclipped))*$"
+    r"|(?:^| )norms? (?:grads?|gradients?)$"
 )
 _SCALE = re.compile(
     r"(?:^| )(?:(?:loss|grad|gradient|amp|fp\d*) scal(?:e|er|ing)(?: scale)?|scaler(?: scale)?)$"
@@ -92,7 +96,7 @@ def builtin_roles(run: str, tag: str) -> frozenset[str]:
     tag = unquote(tag)
     plain = _WORD.findall(tag.lower())
     words = _words(tag)
-    held_out = _is_held_out(run, words)
+    held_out = _is_held_out(run, tag, words)
     if _is_loss(tag, words):
         role = "val_loss" if held_out else "train_loss"
         return frozenset({role + "_part" if _is_part(words) else role})
@@ -121,13 +125,24 @@ def stands_for(run: str, tag: str) -> str | None:
     return role.removesuffix("_part") if all(map(_ALONE.fullmatch, parts)) else None
 
 
+def _plain(name: str) -> str:
+    return re.sub(r"\W", "_", name)
+
+
 def _words(tag: str) -> list[str]:
     return _WORD.findall(_HUMP.sub(" ", tag).lower())
 
 
-def _is_held_out(run: str, words: list[str]) -> bool:
-    """The tag says so, or else the innermost directory does."""
-    if any(map(_HELD_OUT_WORD.fullmatch, words)):
+def _is_held_out(run: str, tag: str, words: list[str]) -> bool:
+    """The tag says so, or else the innermost directory does.
+
+    ``SummaryWriter.add_scalars("loss", {"train": ..., "val": ...})`` writes a tag ``loss`` in
+    directories ``loss_train`` and ``loss_val``: there only the key tells them apart.
+    """
+    directory, stem = _plain(run.rpartition("/")[2]), _plain(tag) + "_"
+    if directory.startswith(stem):
+        return any(map(_HELD_OUT_WORD.fullmatch, _words(directory[len(stem) :])))
+    if any(map(_HELD_OUT_WORD.fullmatch, words)) or ("held", "out") in pairwise(words):
         return True
     if run == "." or "train" in words or "training" in words:
         return False
@@ -144,10 +159,11 @@ def _is_loss(tag: str, words: list[str]) -> bool:
         return False
     if any(map(_ABOUT_A_LOSS.fullmatch, words[at[-1] + 1 :])):
         return False
-    # Loss/accuracy: "Loss" is then only the name of a chart.
-    last = _WORD.findall(tag.rpartition("/")[2].lower())
+    # Loss/accuracy, Loss/learning_rate: "Loss" is then only the name of a chart.
+    end = tag.rpartition("/")[2]
+    last = _WORD.findall(end.lower())
     named = "loss" in "".join(last) or any(map(_LOSS.fullmatch, last))
-    return named or not _is_accuracy(tag, last)
+    return named or not (_is_accuracy(tag, last) or _is_rate(end, last))
 
 
 def _is_part(words: list[str]) -> bool:
@@ -155,8 +171,9 @@ def _is_part(words: list[str]) -> bool:
 
 
 def _parted(words: list[str]) -> str:
-    """The words but for that entropy which is no part."""
-    return re.sub(r"cross ?entropy", "crossentropy", " ".join(words))
+    """The words but for that entropy which is no part; rl_games' ``losses/a_loss`` in full."""
+    plain = re.sub(r"cross ?entropy", "crossentropy", " ".join(words))
+    return re.sub(r"losses [ac] loss", "actor critic loss", plain)
 
 
 def _is_accuracy(tag: str, words: list[str]) -> bool:

@@ -133,3 +133,54 @@ def test_a_first_batch_that_costs_nothing_is_no_measure(seed: int) -> None:
     loss = np.maximum(rng.normal(0.05, 0.1, size=500), 0.0)
     loss[0] = 0.0
     assert judged(loss) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_in_much_noise_it_is_told_where_the_rate_has_grown(seed: int) -> None:
+    """All is lost again, but within five times the noise, as in games: what tells is the rate."""
+    n = 900
+    t = np.arange(n) / n
+    noise = 0.22 * np.random.default_rng(seed).normal(size=n)
+    loss = 1.4 - 1.0 * np.minimum(t / 0.1, 1) + 1.05 * np.clip((t - 0.5) / 0.15, 0, 1) + noise
+
+    def with_rate(rate: Floats) -> Verdict | None:
+        return first_bad(follow(Divergence(), loss, context={"learning_rate": rate}))
+
+    bad = with_rate(1e-5 * np.exp(8 * t))
+    assert bad is not None
+    for rate in (np.full(n, 1e-3), 1e-3 * (1 - t)):
+        later = with_rate(rate)
+        assert later is None or later.at > bad.at + 40
+
+
+def test_a_steady_climb_is_no_wandering() -> None:
+    """Fifty epochs, of which the last half climb by as much each."""
+    t = np.arange(50) / 50
+    loss = 0.4 + 1.9 * np.exp(-t / 0.1) + 4 * np.maximum(t - 0.5, 0)
+    assert judged(loss + 0.02 * np.random.default_rng(0).normal(size=50)) is not None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_part_that_is_lost_bit_by_bit_and_for_good(seed: int) -> None:
+    """A language model that comes from 11 to 3.9 and goes back to 5.8: a quarter of its way."""
+    n = 1200
+    t = np.arange(n)
+    loss = 3 + 8 * (1 + t / 10) ** -0.5 + 0.12 * np.random.default_rng(seed).normal(size=n)
+    late = np.maximum(t - 400, 0.0)
+    creeps = loss + 2.2 * (1 - np.exp(-late / 120))
+    bad = judged(creeps)
+    assert bad is not None
+    assert bad.at < 900
+    assert judged(creeps[:600]) is None, "it is not up for long"
+    look_alikes = [
+        loss + 2.2 * (late > 0),  # a harder task
+        loss + 2.2 * (1 - np.exp(-late / 120)) * np.exp(-late / 250),  # it is learnt
+        loss + 0.4 * (1 - np.exp(-late / 120)),
+    ]
+    for values in look_alikes:
+        assert judged(values) is None
+    rate = np.clip(t / 500, 0.4, 1.0)
+    for context in ({"learning_rate": rate}, {"reward": loss}):
+        assert first_bad(follow(Divergence(), creeps, context=context)) is None
+    context = {"learning_rate": rate * np.clip(1.5 - t / 1000, 0.5, 1.0)}
+    assert first_bad(follow(Divergence(), creeps, context=context)) is not None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from monitor.detectors.not_learning import NotLearning
-from monitor.points import Floats
+from monitor.points import Floats, Health
 from tests.detectors.following import Verdict, first_bad, follow
 from tests.detectors.recipes import Recipe, train
 
@@ -38,6 +38,8 @@ def test_epochs_at_chance_are_means_of_many_batches(seed: int) -> None:
     assert bad is not None
     assert bad.at < 45
     assert judged(loss[:30]) is None
+    fast = np.linspace(0.0, 0.5, 48)
+    assert first_bad(follow(NotLearning(), loss, clock=fast)) is None, "batches at the very start"
     assert judged(np.log(10) + 0.03 * noise) is None, "48 batches"
     assert judged(2.4 + 0.004 * noise) is None, "no class count: it may be a floor"
     assert judged(loss - 0.002 * np.arange(48)) is None, "it falls"
@@ -77,3 +79,55 @@ def test_a_warm_up_that_does_not_end(seed: int) -> None:
     assert judged(loss, learning_rate=1e-6 * T) is not None
     learns = loss - 1.5 * T**2
     assert judged(learns, learning_rate=1e-3 * T) is None
+
+
+def test_what_goes_on_from_a_checkpoint_is_not_at_its_start() -> None:
+    """Slow as a language model late in its training is."""
+    loss = 3.8 + 0.05 * np.random.default_rng(0).normal(size=N)
+    late, early = 10 * np.arange(N) + 9000, 10 * np.arange(N) + 10
+    assert first_bad(follow(NotLearning(), loss, late)) is None
+    assert first_bad(follow(NotLearning(), loss, early)) is not None
+
+
+def rewards(seed: int, persistence: float) -> Floats:
+    """Noise of rewards; as a mean over past episodes, it persists."""
+    white = np.random.default_rng(seed).normal(size=N)
+    noise = np.empty(N)
+    noise[0] = white[0]
+    for i in range(1, N):
+        noise[i] = persistence * noise[i - 1] + (1 - persistence**2) ** 0.5 * white[i]
+    return noise
+
+
+def judged_reward(reward: Floats) -> Verdict | None:
+    found = follow(NotLearning(of="reward", points=300), reward, context={"reward": reward})
+    return next((v for v in found[::-1] if v.health == Health.BAD), None)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("persistence", [0.0, 0.8])
+def test_a_reward_that_stays_where_it_was(seed: int, persistence: float) -> None:
+    noise = rewards(seed, persistence)
+    bad = judged_reward(21 + 1.5 * noise)
+    assert bad is not None
+    assert bad.evidence is not None
+    assert "the reward has stayed at 2" in bad.evidence.seen
+    learns = [
+        21 + 1.5 * noise + 180 * T,
+        -200 + 60 * noise + 400 * T,  # noisy, and slow
+        21 + 1.5 * noise + 400 * (1 - np.exp(-12 * T)),  # at its best within the first quarter
+        21 + 1.5 * noise + 400 * (1 - np.exp(-120 * T)),  # within the first points
+        np.full(N, 500.0),
+    ]
+    for reward in learns:
+        assert first_bad(follow(NotLearning(of="reward", points=300), reward)) is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_first_fall_to_what_guessing_costs_is_no_learning(seed: int) -> None:
+    noise = 0.015 * np.random.default_rng(seed).normal(size=N)
+    fall = np.exp(-np.arange(N) / 5)
+    assert judged(np.log(10) + 0.6 * fall + noise) is not None
+    assert judged(2.4 + 0.6 * fall + noise) is None, "a floor"
+    assert judged(np.log(10) + 8 * fall + noise) is None, "a language model that came from 10"
+    assert judged(np.log(10) - 0.8 * fall + noise) is None, "it has lost what it knew"

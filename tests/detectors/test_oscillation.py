@@ -181,3 +181,24 @@ def test_worse_than_guessing(classes: int, n: int, noise: float, seed: int) -> N
     assert judged(creeps) is None, "batches of two, which learn slowly"
     nothing = cost * (1.008 + 0.02 * rng.normal(size=n))
     assert judged(nothing) is None, "labels that say nothing"
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("shift", [0.0, -40.0])
+def test_grown_wild(seed: int, scale: float, shift: float) -> None:
+    """On its way to the edge, its swings grow with every step, in no order that is seen."""
+    n = 1600
+    t, noise = np.arange(n), np.random.default_rng(seed).normal(size=n)
+    level = 1.1 + 1.2 * np.exp(-t / 60)
+    wild = level * np.exp(np.minimum(0.02 * np.exp(t / 250), 0.9) * noise)
+    bad = judged((wild + shift) * scale)
+    assert bad is not None
+    assert bad.evidence is not None
+    assert "scatter in the first quarter" in bad.evidence.seen
+    grows = 0.05 * np.exp(t / 400) * np.exp(0.3 * noise)  # with its level, as values do
+    batches = level + np.where(t > 800, 0.1, 0.02) * noise  # a quarter of the batch, and less
+    spikes = level + 0.02 * noise + np.where(t % 40 == 39, t / 200, 0.0)
+    worse = level + np.where(t > 800, 3.0 + noise, 0.02 * noise)  # a harder task
+    for loss in (grows, batches, spikes, worse):
+        assert judged((loss + shift) * scale) is None

@@ -28,17 +28,24 @@ TAGS = {
         "loss/qf2", "KLLoss", "train_kl_loss", "recon_loss", "Loss/regularization_loss",
         "actor_loss",
         "seg_loss", "loss_mask", "G_loss", "loss/D", "generator_loss", "aux_loss",
+        "Loss/surrogate", "losses/a_loss", "losses/c_loss", "loss/reward", "losses/mean_reward",
+        "train/mae", "epoch_rmse", "train/ppl", "perplexity", "train/bpb",
     ],
     "val_loss": [
         "val_loss", "Loss/val", "Loss/validation", "valid/loss", "eval/loss", "eval_loss",
         "Test loss (avg on test)", "test_loss", "loss_dev", "holdout_loss", "epoch_val_loss",
         "valLoss", "train/val_loss", "val_loss_step", "val_mse", "eval/cross_entropy", "vl_loss",
+        "held_out/loss", "heldout_loss",
     ],
-    "val_loss_part": ["val/box_loss", "val/cls_loss", "val/obj_loss", "eval/value_loss"],
+    "val_loss_part": [
+        "val/box_loss", "val/cls_loss", "val/obj_loss", "eval/value_loss",
+        "valid/ppl", "eval/perplexity", "val_rmse",
+    ],
     "learning_rate": [
         "Policy/Learning Rate", "train/learning_rate", "x/lr0", "x/lr1", "x/lr2", "lr/pg0", "lr",
         "learning_rate", "lr-Adam", "lr-SGD/pg1", "learningRate", "learning-rate", "epoch_lr",
         "lrate", "actor_lr", "health/learning_rate", "learning.rate",
+        "Loss/learning_rate", "losses/lr",
     ],
     "accuracy": [
         "acc", "accuracy", "epoch_accuracy", "train_accuracy", "epoch_AUC", "metrics/mAP_0.5",
@@ -49,6 +56,7 @@ TAGS = {
     "grad_norm": [
         "grad_norm", "train/grad_norm", "gradient_norm", "grad/norm", "health/grad_norm",
         "grad_2.0_norm_total", "GradNorm", "grad_norm/total", "gradients/norm", "gnorm",
+        "norm/grad",
         "OptimizeLoss/global_gradient_norm", "grad_l2_norm", "train/grad_norm_before_clip",
     ],
     "reward": [
@@ -58,9 +66,10 @@ TAGS = {
     "loss_scale": [
         "loss_scale", "train/loss_scaler", "health/loss_scale", "lossScale", "grad_scaler",
         "scaler/scale", "amp_scale", "train/grad_scale", "fp16_scaler",
+        "mixed_precision/loss_scale",
     ],
     "": [
-        "lossless", "closs", "loss_weight", "loss/std",
+        "losses/SPS", "losses/beta", "grad_norm_d", "lossless", "closs", "loss_weight", "loss/std",
         "loss_ratio", "early_stopping/best_loss", "min_val_loss", "stop_loss", "packet_loss",
         "loss_time",
         "time/loss", "losses/clipfrac", "losses/explained_variance", "glossary", "blossom",
@@ -103,6 +112,11 @@ def test_tags(role: str, tag: str) -> None:
         ("evaluate-me", "loss", "train_loss"),
         (".", "loss", "train_loss"),
         ("run1/val", "lr", "learning_rate"),
+        ("run1/loss_val", "loss", "val_loss"),
+        ("run1/loss_train", "loss", "train_loss"),
+        ("exp/Loss_epoch_Validation", "Loss/epoch", "val_loss"),
+        ("Training vs. Validation Loss_Training", "Training vs. Validation Loss", "train_loss"),
+        ("Training vs. Validation Loss_Validation", "Training_vs._Validation_Loss", "val_loss"),
     ],
 )
 def test_the_innermost_directory_counts_only_if_it_is_nothing_else(
@@ -134,6 +148,10 @@ def test_roles_of_a_file_come_before_the_built_in_ones() -> None:
         ("val/obj_loss", "val_loss"),
         ("loss_rpn_cls", "train_loss"),
         ("recon_loss", "train_loss"),
+        ("train/ppl", "train_loss"),
+        ("val_rmse", "val_loss"),
+        ("losses/a_loss", None),
+        ("loss/reward", None),
         ("loss", None),
         ("train/kl_loss", None),
         ("cls_entropy_loss", None),
