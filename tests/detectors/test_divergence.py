@@ -149,3 +149,14 @@ def test_a_steady_climb_is_no_wandering() -> None:
     t = np.arange(50) / 50
     loss = 0.4 + 1.9 * np.exp(-t / 0.1) + 4 * np.maximum(t - 0.5, 0)
     assert judged(loss + 0.02 * np.random.default_rng(0).normal(size=50)) is not None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_climb_may_be_wilder_than_what_was_learnt(seed: int) -> None:
+    """Noise as large as the loss: what was gained has to be held against that of then."""
+    n = np.arange(600)
+    wild = 1 + 0.5 * np.random.default_rng(seed).normal(size=600)
+    loss = 0.3 + 2 * np.exp(-n / 20) + 0.3 * np.exp(np.maximum(n - 150, 0) / 100)
+    bad = judged(np.abs(loss * wild))
+    assert bad is not None
+    assert judged(np.abs((0.6 + 2 * np.exp(-n / 20)) * wild)) is None
