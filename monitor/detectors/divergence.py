@@ -159,7 +159,9 @@ class Divergence:
             return OK
         gained = (earlier < best + 0.5 * improvement).sum() * bins.per_bin
         enough = clear * min(8.0, bins.points / 4)
-        if improvement <= max(5 * noise, 3 * swing) or gained < enough:
+        # As it climbs it may get wilder than it was when it learnt.
+        then = min(noise, bins.noise(slice(0, (best_at + 1) * size)))
+        if improvement <= max(5 * then, 3 * swing) or gained < enough:
             return OK
         # A jump to what the untrained network's loss was may be a harder task, and be learnt.
         known = now >= start + 0.1 * improvement and clear == 1

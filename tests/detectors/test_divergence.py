@@ -184,3 +184,14 @@ def test_a_part_that_is_lost_bit_by_bit_and_for_good(seed: int) -> None:
         assert first_bad(follow(Divergence(), creeps, context=context)) is None
     context = {"learning_rate": rate * np.clip(1.5 - t / 1000, 0.5, 1.0)}
     assert first_bad(follow(Divergence(), creeps, context=context)) is not None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_climb_may_be_wilder_than_what_was_learnt(seed: int) -> None:
+    """Noise as large as the loss: what was gained has to be held against that of then."""
+    n = np.arange(600)
+    wild = 1 + 0.4 * np.random.default_rng(seed).normal(size=600)
+    loss = 0.3 + 2 * np.exp(-n / 20) + 0.3 * np.exp(np.maximum(n - 150, 0) / 100)
+    bad = judged(np.abs(loss * wild))
+    assert bad is not None
+    assert judged(np.abs((0.6 + 2 * np.exp(-n / 20)) * wild)) is None
