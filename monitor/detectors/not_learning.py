@@ -67,6 +67,7 @@ class NotLearning:
     default_match: ClassVar[Mapping[str, str]] = {"role": "train_loss"}
 
     def __post_init__(self) -> None:
+        check("of", self.of in {"loss", "reward"}, "loss or reward")
         check("points", self.points >= 24, "at least 24 points")
         check("steps", self.steps >= 1, "at least 1 step")
         check("calm", self.calm > 0, "more than 0")
