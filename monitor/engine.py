@@ -83,6 +83,8 @@ class Engine:
                 if past is None:
                     past = columns[points.key.tag] = ContextColumn()
                 past.append(points)
+                if role == "learning_rate":
+                    run.heartbeat.spend(points.key.tag, points.values)
         # Files hold any number there is; what comes of it is the verdict's matter, not a warning's.
         with np.errstate(all="ignore"):
             for points in judged:

@@ -15,6 +15,11 @@ LAST_WORDS_SECONDS = 60.0
 buffered."""
 
 
+_SPENT = 0.005
+"""Of its greatest, a learning rate that was still falling: a cosine is there for the last 5 % of
+its course, a line for the last half percent. Stairs that go down as far stand still then."""
+
+
 class Heartbeat:
     """Notes when events came, and the pauses between them.
 
@@ -29,6 +34,8 @@ class Heartbeat:
         self._longest = 0.0
         self._clocks: dict[str, float] = {}
         self._pulse: Pulse | None = None
+        self._rates: dict[str, tuple[float, float, bool]] = {}
+        """Per learning rate its greatest value, its last one, and whether it is spent."""
         self.last_step = 0
         self.last_clock = 0.0
         """Seconds since the epoch of the latest event."""
@@ -58,6 +65,17 @@ class Heartbeat:
             self._longest = max(self._longest, *gaps)
             self._gaps = (self._gaps + gaps)[-RECENT_GAPS:]
 
+    def spend(self, tag: str, rates: Floats) -> None:
+        """Takes note of new values of a learning rate."""
+        rates = rates[np.isfinite(rates)]
+        if not len(rates):
+            return
+        top, before, _ = self._rates.get(tag, (0.0, np.inf, False))
+        top, last = max(top, float(rates.max())), float(rates[-1])
+        before = float(rates[-2]) if len(rates) > 1 else before
+        self._rates[tag] = top, last, last < _SPENT * top and (last < before or last == 0)
+        self._pulse = None
+
     def pulse(self) -> Pulse:
         """What is known now; made anew only when there was something to hear."""
         if self._pulse is None:
@@ -69,6 +87,7 @@ class Heartbeat:
                 typical_gap=float(np.median(self._gaps)) if self._gaps else 0.0,
                 longest_gap=self._longest,
                 ended=self.ended,
+                spent=bool(self._rates) and all(spent for *_, spent in self._rates.values()),
             )
         return self._pulse
 

@@ -258,6 +258,8 @@ class Pulse:
     longest_gap: float
     """Seconds: the longest such pause so far."""
     ended: bool
+    spent: bool = False
+    """Every learning rate has been lowered to nothing: the schedule has come to its end."""
 
 
 @dataclass(frozen=True, slots=True)

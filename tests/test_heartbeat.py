@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from monitor.heartbeat import LAST_WORDS_SECONDS, RECENT_GAPS, Heartbeat
@@ -72,3 +74,29 @@ def test_last_words_after_the_end_are_no_going_on() -> None:
 def test_an_older_file_read_later_does_not_set_the_clock_back() -> None:
     heartbeat = heard(at(100.0, 101.0), at(5.0, 6.0, writer="b"))
     assert heartbeat.last_clock == 101.0
+
+
+COSINE = [5e-4 * (1 + math.cos(math.pi * i / 100)) for i in range(101)]
+
+
+@pytest.mark.parametrize("reads", [1, 7, 200])
+@pytest.mark.parametrize(
+    ("rates", "spent"),
+    [
+        (COSINE, True),
+        (COSINE[:-1], True),
+        (COSINE[:90], False),
+        ([0.0, 0.0, 0.0], False),  # a warm-up that has not begun
+        ([0.0, *COSINE[:50]], False),
+        ([1e-3] * 50 + [1e-6] * 50, False),  # stairs
+        ([*COSINE, float("nan")], True),
+        ([*COSINE, 1e-3], False),  # a warm restart
+    ],
+)
+def test_a_rate_that_has_come_to_nothing(rates: list[float], spent: bool, reads: int) -> None:
+    heartbeat = Heartbeat("run")
+    for part in np.array_split(np.array(rates), reads):
+        heartbeat.spend("lr", part)
+    assert heartbeat.pulse().spent is spent
+    heartbeat.spend("other_lr", np.array([1e-3]))
+    assert not heartbeat.pulse().spent, "the other group's rate is up"

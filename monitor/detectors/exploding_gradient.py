@@ -30,9 +30,9 @@ class ExplodingGradient:
     Values that are not finite are left out: fp16 training skips such steps.
 
     Defaults: ``factor`` 100: norms wander by 10 in healthy training. ``share`` 0.7: a spike
-    however high is one value of ten. ``memory`` 1000 points, so that a slow rise counts and the
-    new level does not become normal at once. ``points`` 50 before judging, since the first
-    norms differ from the later ones.
+    however high is one value of ten. ``memory`` 3000 points, so that a slow rise counts (a factor
+    ``e`` in 400 points) and the new level does not become normal at once. ``points`` 50 before
+    judging, since the first norms differ from the later ones.
 
     Stays quiet: spikes that recover; infinite norms of skipped fp16 steps; norms that are large
     but always were; a rise while the loss falls (a long initial plateau that breaks).
@@ -47,7 +47,7 @@ class ExplodingGradient:
         default=0.7, metadata={"unit": "ratio", "doc": "part of the last points above it"}
     )
     memory: int = field(
-        default=1000, metadata={"unit": "points", "doc": "how far back the earlier level reaches"}
+        default=3000, metadata={"unit": "points", "doc": "how far back the earlier level reaches"}
     )
     points: int = field(
         default=50, metadata={"unit": "points", "doc": "points needed before judging"}

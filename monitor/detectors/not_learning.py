@@ -27,7 +27,7 @@ class NotLearning:
     time (Kendall's tau below 0.3 either way, one and a half standard errors) and the first is
     none of their outliers (``noise`` times their scatter), nor are the first points.
 
-    Defaults: ``points`` 100, and ``steps`` 300 for those who log often, half of them where the
+    Defaults: ``points`` 100, and ``steps`` 300 for those who log often, half of both where the
     level is the logarithm of 2 to 10, 100 or 1000 classes, within 1 %. At such a level 40 points
     are enough, whatever steps they are, if they differ by less than half a percent and take a
     second or more each: each is then the mean of many batches, as of an epoch. ``calm`` 0.05: a
@@ -68,7 +68,7 @@ class NotLearning:
     default_match: ClassVar[Mapping[str, str]] = {"role": "train_loss"}
 
     def __post_init__(self) -> None:
-        check("of", self.of in {"loss", "reward"}, "one of loss, reward")
+        check("of", self.of in {"loss", "reward"}, "loss or reward")
         check("points", self.points >= 24, "at least 24 points")
         check("steps", self.steps >= 1, "at least 1 step")
         check("calm", self.calm > 0, "more than 0")
@@ -85,8 +85,8 @@ class NotLearning:
             return self._reward(bins) if seen >= self.steps else UNKNOWN
         level, noise = middle(bins.mean), bins.noise()
         if not (guessing(level) and noise < _STILL * level and _slow(curve)):
-            long = bins.points >= self.points and seen >= self.steps / 2
-            if not long or (seen < self.steps and not guessing(level)):
+            half = 0.5 if guessing(level) else 1.0
+            if bins.points < half * self.points or seen < half * self.steps:
                 return UNKNOWN
         if rewarded(curve) or (seen < 2 * self.steps and rising(curve)):
             return UNKNOWN

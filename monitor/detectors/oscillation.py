@@ -10,6 +10,7 @@ import numpy as np
 
 from monitor.detectors.above_chance import worse_than_guessing
 from monitor.detectors.grown_wild import grown_wild
+from monitor.detectors.not_learning import rewarded
 from monitor.detectors.ringing import rings
 from monitor.detectors.robust import Bins, at_quantile, bins_of, check, fold, middle, number
 from monitor.detectors.swings import calmness, cycles, largest, structure
@@ -50,7 +51,7 @@ class Oscillation:
       more, and was thrown far above that at first. Labels that say nothing cost a percent.
     * *has grown wild*: over the last quarter it swings, in whatever order, by twice ``growth``
       times its scatter in the first quarter, by ``swing`` times all that was gained and to above
-      its start, about a level that has moved by less than that.
+      its start, about a level that has moved by less than that; in runs that log no reward.
 
     Defaults: ``alternation`` 0.5 is 5 standard errors at 100 points; ``swing`` 1: what was gained
     is lost in every swing; at the edge of stability full-batch losses alternate as well, by a few
@@ -87,7 +88,7 @@ class Oscillation:
     )
 
     name: ClassVar[str] = "oscillation"
-    context: ClassVar[tuple[str, ...]] = ("learning_rate",)
+    context: ClassVar[tuple[str, ...]] = ("learning_rate", "reward")
     default_match: ClassVar[Mapping[str, str]] = {"role": "train_loss"}
 
     def __post_init__(self) -> None:
@@ -123,7 +124,7 @@ class Oscillation:
             or (steady and rings(bins, start, 0.5 * self.swing))
             or self._kicked_again(bins, half, level, noise, start)
             or worse_than_guessing(bins, level, start)
-            or grown_wild(bins, start, 2 * self.growth, self.swing)
+            or (not rewarded(curve) and grown_wild(bins, start, 2 * self.growth, self.swing))
             or None
         )
         if found is None:

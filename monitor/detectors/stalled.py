@@ -28,8 +28,9 @@ class Stalled:
     word, and is news to nobody; also what a newly started monitor finds in an old log directory.
     ``events`` 3: before that no pause is typical.
 
-    Stays quiet: checkpoints, evaluations and compilation; runs that said that they ended;
-    old runs; a writer whose clock is ahead of ours.
+    Stays quiet: checkpoints, evaluations and compilation; runs that said that they ended, or whose
+    schedule has taken every learning rate to nothing, which is as good as a word; old runs; a
+    writer whose clock is ahead of ours.
 
     Source: our reasoning.
     """
@@ -70,7 +71,7 @@ class Stalled:
 
     def listen(self, pulse: Pulse, now: float) -> Verdict:
         """Judges the silence as of ``now``."""
-        if pulse.ended:
+        if pulse.ended or pulse.spent:
             return OK
         silence = now - pulse.last_wall_time
         if pulse.events < self.events or not math.isfinite(silence):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from monitor.detectors.not_learning import rewarded
 from monitor.detectors.robust import at_quantile, check, middle, number
-from monitor.points import OK, UNKNOWN, Curve, Evidence, Health, Verdict
+from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,9 @@ class ThroughputDrop:
     over steps, whatever the values are. What it was: the lowest median of an eighth of the bins
     before the last ``hold`` of the run. Bad where four fifths of those last bins (five at least)
     take ``factor`` times as long, for ``lasting`` seconds at least.
+
+    Or sees what the script itself measured: ``of`` *seconds* (any unit will do) or of *rate*. That
+    of reinforcement learning falls when the learning begins, and is left alone.
 
     Defaults: ``factor`` 1.5, since steps of one run differ by some ten percent, and by less once
     an eighth of it is taken together; ``hold`` 0.08 outlasts a checkpoint; ``lasting`` 45
@@ -34,6 +39,10 @@ class ThroughputDrop:
     Source: our reasoning.
     """
 
+    of: Literal["clock", "seconds", "rate"] = field(
+        default="clock",
+        metadata={"unit": "choice", "doc": "when points are written, or what their values are"},
+    )
     factor: float = field(
         default=1.5, metadata={"unit": "ratio", "doc": "time per step over what it was"}
     )
@@ -48,22 +57,34 @@ class ThroughputDrop:
     )
 
     name: ClassVar[str] = "throughput_drop"
-    context: ClassVar[tuple[str, ...]] = ()
+    context: ClassVar[tuple[str, ...]] = ("reward",)
     default_match: ClassVar[Mapping[str, str]] = {"role": "train_loss"}
 
     def __post_init__(self) -> None:
+        check("of", self.of in {"clock", "seconds", "rate"}, "one of clock, seconds, rate")
         check("factor", self.factor > 1, "more than 1")
         check("hold", 0 < self.hold < 0.5, "between 0 and 0.5")
         check("lasting", self.lasting >= 0, "0 seconds or more")
         check("points", self.points >= 20, "at least 20 points")
 
+    def _each(self, curve: Curve) -> tuple[Floats, NDArray[np.bool_]]:
+        """How long a step took, for each bin but the first; and of which bins that is known."""
+        steps = np.diff(curve.steps)
+        if self.of == "clock":
+            took = np.diff(curve.wall_times)
+            known = np.isfinite(took) & (took >= 0) & (steps > 0)
+            return took[known] / steps[known], known
+        values = curve.mean[1:]
+        known = np.isfinite(values) & (values > 0)
+        return (values[known] if self.of == "seconds" else 1.0 / values[known]), known
+
     def judge(self, curve: Curve) -> Verdict:
         """Judges the curve so far."""
         if curve.count < self.points or len(curve.steps) < 20:
             return UNKNOWN
-        took, steps = np.diff(curve.wall_times), np.diff(curve.steps)
-        known = np.isfinite(took) & (took >= 0) & (steps > 0)
-        each = took[known] / steps[known]
+        each, known = self._each(curve)
+        if self.of != "clock" and rewarded(curve):
+            return UNKNOWN
         n = len(each)
         if n < 19:
             return UNKNOWN
@@ -80,13 +101,21 @@ class ThroughputDrop:
         slow = np.flatnonzero(each < self.factor * was)
         begin = int(slow[-1]) + 1 if len(slow) else 0
         begin = min(begin, n - hold)
-        if float(took[known][begin:].sum()) < self.lasting:
+        if float(np.diff(curve.wall_times)[known][begin:].sum()) < self.lasting:
             return OK
         onset = int(curve.steps[:-1][known][begin])
         typical = middle(each[-hold:])
         seen = (
-            f"a step takes {number(typical)} s up to step {int(curve.steps[-1])}, "
-            f"{number(typical / was)} times the {number(was)} s that it took before; "
-            f"slow since about step {onset}"
+            f"{self._told(typical, was)} up to step {int(curve.steps[-1])}; slow since about step "
+            f"{onset}"
         )
         return Verdict(Health.BAD, Evidence(typical / was, seen, onset))
+
+    def _told(self, now: float, was: float) -> str:
+        if self.of == "rate":
+            return f"{number(1 / now)} a second, where it had been {number(1 / was)},"
+        unit = " s" if self.of == "clock" else ""
+        return (
+            f"a step takes {number(now)}{unit}, {number(now / was)} times the {number(was)}{unit} "
+            f"that it took before,"
+        )

@@ -23,6 +23,8 @@ BUILTIN: dict[str, str] = {
     "grad_norm": "the norm of all gradients together",
     "reward": "rewards and returns of reinforcement learning",
     "loss_scale": "the factor by which mixed precision scales the loss",
+    "step_time": "how long a training step takes, as the script measures it, in any unit",
+    "throughput": "steps, samples or tokens that are trained on in a second, likewise",
 }
 """The built-in roles and what each means."""
 
@@ -91,6 +93,21 @@ _REWARD = re.compile(r"rewards?\d*|rew|returns?")
 _ABOUT_A_REWARD = re.compile(r"scale|std|stddev|var|variance|coef|weight|threshold")
 
 
+_STEP_TIME = re.compile(
+    r"(?!health ).*\b(?:step|iter|iteration|batch) (?:time|timing|duration|s|secs?|seconds|ms)"
+    r"(?: (?:in )?(?:s|secs?|seconds|ms|avg|mean))*"
+    r"|(?:.* )?(?:secs?|seconds|ms|time) per (?:step|it|iter|iteration|batch)"
+)
+"""Not the hook's own: it is the clock's. Nor a plain "time", which may be all that has gone by."""
+_THROUGHPUT = re.compile(
+    r"(?:.*[^a-z])?(?:steps?|its?|iters?|iterations?|batches|samples?|examples?|images?|imgs?"
+    r"|tokens?)(?:/|[ _-]per[ _-])(?:s|secs?|seconds?)(?:[ _-]per[ _-](?:gpu|device|rank))?"
+    r"|(?:.*[^a-z])?throughput(?:\(tps\))?"
+)
+"""Not fps or sps: those of reinforcement learning are means since the start, and fall when the
+learning begins."""
+
+
 def builtin_roles(run: str, tag: str) -> frozenset[str]:
     """The built-in roles of a scalar series; a pure function of its two names."""
     tag = unquote(tag)
@@ -109,6 +126,8 @@ def builtin_roles(run: str, tag: str) -> frozenset[str]:
         "reward": any(map(_REWARD.fullmatch, words))
         and not any(map(_ABOUT_A_REWARD.fullmatch, words)),
     }
+    if not any(found.values()) and not held_out:
+        found = _speed(tag, words)
     return frozenset(role for role, member in found.items() if member)
 
 
@@ -123,6 +142,12 @@ def stands_for(run: str, tag: str) -> str | None:
         return None
     parts = filter(_PART.fullmatch, _parted(_words(unquote(tag))).split())
     return role.removesuffix("_part") if all(map(_ALONE.fullmatch, parts)) else None
+
+
+def _speed(tag: str, words: list[str]) -> dict[str, bool]:
+    rate = _THROUGHPUT.fullmatch(_HUMP.sub(" ", tag).lower()) is not None
+    took = _STEP_TIME.fullmatch(" ".join(words)) is not None
+    return {"throughput": rate, "step_time": took and not rate}
 
 
 def _plain(name: str) -> str:

@@ -74,3 +74,13 @@ def test_evidence_gives_levels_and_the_onset() -> None:
     assert 1e3 < bad.evidence.value < 1e5
     assert bad.evidence.onset_step is not None
     assert abs(bad.evidence.onset_step - 704) <= BLOCK
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_rise_that_takes_thousands_of_points(seed: int) -> None:
+    t = np.arange(6000)
+    scatter = np.exp(0.3 * np.random.default_rng(seed).normal(size=len(t)))
+    slow = scatter * np.exp(np.clip((t - 3000) / 350, 0, 6))
+    assert fires(slow)
+    assert not fires(slow, loss=5 - t / 2000), "while the loss falls"
+    assert not fires(scatter * np.exp(np.clip((t - 3000) / 350, 0, 3.5))), "thirtyfold"

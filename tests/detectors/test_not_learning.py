@@ -131,3 +131,12 @@ def test_a_first_fall_to_what_guessing_costs_is_no_learning(seed: int) -> None:
     assert judged(2.4 + 0.6 * fall + noise) is None, "a floor"
     assert judged(np.log(10) + 8 * fall + noise) is None, "a language model that came from 10"
     assert judged(np.log(10) - 0.8 * fall + noise) is None, "it has lost what it knew"
+
+
+def test_guessing_is_told_after_half_as_many_points() -> None:
+    noise = 0.02 * np.random.default_rng(0).normal(size=70)
+    steps = 50 * np.arange(70)
+    assert first_bad(follow(NotLearning(), np.log(10) + noise, steps)) is not None
+    assert first_bad(follow(NotLearning(), 2.45 + noise, steps)) is None, "a floor, perhaps"
+    learns = np.log(10) - 0.01 * np.arange(70) + noise
+    assert first_bad(follow(NotLearning(), learns, steps)) is None

@@ -196,6 +196,8 @@ def test_grown_wild(seed: int, scale: float, shift: float) -> None:
     assert bad is not None
     assert bad.evidence is not None
     assert "scatter in the first quarter" in bad.evidence.seen
+    rewarded = follow(Oscillation(), (wild + shift) * scale, context={"reward": wild})
+    assert first_bad(rewarded) is None, "losses of games grow wild as the player gets on"
     grows = 0.05 * np.exp(t / 400) * np.exp(0.3 * noise)  # with its level, as values do
     batches = level + np.where(t > 800, 0.1, 0.02) * noise  # a quarter of the batch, and less
     spikes = level + 0.02 * noise + np.where(t % 40 == 39, t / 200, 0.0)

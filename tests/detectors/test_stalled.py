@@ -36,6 +36,10 @@ def test_a_run_that_said_it_ended_is_well() -> None:
     assert after(5000, replace(PULSE, ended=True)) is Health.OK
 
 
+def test_a_schedule_at_its_end_is_as_good_as_a_word() -> None:
+    assert after(5000, replace(PULSE, spent=True)) is Health.OK
+
+
 def test_two_events_make_no_rhythm() -> None:
     assert after(5000, replace(PULSE, events=2)) is Health.UNKNOWN
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 
@@ -50,3 +52,26 @@ def test_another_logging_interval() -> None:
 def test_times_that_are_unknown_or_stand_still() -> None:
     assert judged(np.zeros(N)) is None
     assert judged(np.full(N, np.nan)) is None
+
+
+def measured(values: Floats, of: Literal["seconds", "rate"], reward: bool = False) -> bool:
+    """Of a log whose clock says nothing."""
+    context = {"reward": np.ones(len(values))} if reward else {}
+    detector = ThroughputDrop(of=of, lasting=0)
+    clock = np.zeros(len(values))
+    return first_bad(follow(detector, values, context=context, clock=clock)) is not None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_the_script_measures(seed: int) -> None:
+    i, each = np.arange(N), usual(seed)
+    slower = each * np.where(i < 300, 1.0, 2.5)
+    compiled = np.where(i < 5, 60.0, each)
+    evaluated = np.where(i % 50 == 49, 10.0, each)
+    assert measured(slower, "seconds")
+    assert measured(32 / slower, "rate")
+    assert not measured(slower, "rate"), "faster"
+    assert not measured(32 / slower, "rate", reward=True), "the learning begins"
+    for looks_alike in (each, compiled, evaluated, np.zeros(N), each / each):
+        assert not measured(looks_alike, "seconds")
+        assert not measured(32 / np.maximum(looks_alike, 1e-9), "rate")

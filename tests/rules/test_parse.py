@@ -222,8 +222,8 @@ MISTAKES = {
     rules(ONE + "annotations: {advice: '{{ $value }}'}"): "7:31: '{{ $value }}': expected a name in braces, did you mean '{{ value }}'?",
     rules(ONE + "annotations: {advice: '{{ a'}"): "7:31: '{{' without '}}' in '{{ a'",
     # match
-    rules(ONE + "match: {role: train_los}"): "7:23: no role is called 'train_los'; did you mean 'train_loss'? (there are: accuracy, grad_norm, learning_rate, loss_scale, reward, train_loss, train_loss_part, val_accuracy, val_loss, val_loss_part)",
-    rules(ONE + "match: {role: [val_*, x*]}"): "7:31: no role is called 'x*' (there are: accuracy, grad_norm, learning_rate, loss_scale, reward, train_loss, train_loss_part, val_accuracy, val_loss, val_loss_part)",
+    rules(ONE + "match: {role: train_los}"): "7:23: no role is called 'train_los'; did you mean 'train_loss'? (there are: accuracy, grad_norm, learning_rate, loss_scale, reward, step_time, throughput, train_loss, train_loss_part, val_accuracy, val_loss, val_loss_part)",
+    rules(ONE + "match: {role: [val_*, x*]}"): "7:31: no role is called 'x*' (there are: accuracy, grad_norm, learning_rate, loss_scale, reward, step_time, throughput, train_loss, train_loss_part, val_accuracy, val_loss, val_loss_part)",
     rules(ONE + "match: {rol: train_loss}"): "7:17: unknown key 'rol'; did you mean 'role'? (known here: role, tag, run, stat, layer, layer_kind)",
     rules(ONE + "match: {tag: [a, '/(/']}"): "7:26: bad regular expression '/(/': missing ), unterminated subpattern at position 0",
     rules(ONE + "match: {tag: []}"): "7:22: an empty list matches nothing: leave it out",
