@@ -103,7 +103,7 @@ class Divergence:
         # A part is lost, for good.
         long = int(_LONG * n)
         if found is OK and long > hold and bins.points >= 100 and self._crept(curve, bins, long):
-            return self._climbed(bins, long, self.share / 3, noise, clear=0.5)
+            return self._climbed(bins, long, self.share / 3, 2 * noise, clear=0.5)
         return found
 
     def _held(self, bins: Bins) -> int:
