@@ -10,7 +10,9 @@ from typing import ClassVar
 import numpy as np
 
 from monitor.detectors.robust import SIGMA, bins_of, check, middle, number, tau
-from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
+from monitor.points import OK, START_PREFIX, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
+
+_START = START_PREFIX + "train_loss"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Overfitting:
     * the rise is ``share`` of what validation had gained, which counts as at least a tenth of
       the best, or half as much if it is three times as clear of the noise and in order by 0.8.
       Beside a huge first loss hardly any rise would do: then what is so clear needs half of
-      ``share`` of 1.5 times the best;
+      ``share`` of 1.5 times the best. What is less clear is a quarter of ``share`` of all that the
+      training loss has come down, too: most of it before the first validation, perhaps;
     * ``order`` is reached by Kendall's tau, the share of pairs that rise less that of pairs that
       fall, and what tau has by chance once in fifty times (0.84 of five points, 0.6 of eight):
       a shift up, or noise after a lucky minimum, has little of it;
@@ -64,7 +67,7 @@ class Overfitting:
     )
 
     name: ClassVar[str] = "overfitting"
-    context: ClassVar[tuple[str, ...]] = ("train_loss",)
+    context: ClassVar[tuple[str, ...]] = ("train_loss", _START)
     default_match: ClassVar[Mapping[str, str]] = {"role": "val_loss"}
 
     def __post_init__(self) -> None:
@@ -96,6 +99,8 @@ class Overfitting:
             return OK
         if rise > 3 * chance and order >= max(self.order, 0.8):
             worth = 0.5 * min(worth, self.share * 1.5 * abs(best))
+        else:
+            worth = max(worth, 0.25 * self.share * _fallen(curve, train))
         if rise < worth:
             return OK
         if len(train) >= 3 and _rose(train, at, max(fell, 0.0)):
@@ -141,6 +146,16 @@ def _order_by_chance(n: int) -> float:
 def _column(curve: Curve) -> Floats:
     train = curve.context.get("train_loss", np.empty(0))
     return train if bool(np.isfinite(train).all()) else train[np.isfinite(train)]
+
+
+def _fallen(curve: Curve, train: Floats) -> float:
+    """All that the training loss has come down since its first point, long before the first
+    validation as that may have been; 0 if nothing is known of it.
+    """
+    first = curve.context.get(_START, np.empty(0))
+    if len(train) < 3 or not len(first) or not np.isfinite(first[-1]):
+        return 0.0
+    return max(float(first[-1]) - middle(train[-3:]), 0.0)
 
 
 def _rose(train: Floats, at: int, fell: float) -> bool:

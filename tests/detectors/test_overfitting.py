@@ -94,3 +94,17 @@ def test_a_rise_in_perfect_order_is_told_in_half_the_time() -> None:
     bad = judged(val, 2.5 * np.exp(-t / 0.05))
     assert bad is not None
     assert bad.at <= 0.53 * 60
+
+
+def test_what_was_learnt_before_the_first_validation_counts() -> None:
+    """Two percent of all that training has come down are not worth a word, in some noise."""
+    train = np.array([0.25, 0.15, 0.11, 0.08, 0.06, 0.05, 0.04, 0.03, 0.03, 0.02])
+    val = np.array([0.13, 0.10, 0.08, 0.076, 0.082, 0.089, 0.090, 0.095, 0.101, 0.105])
+
+    def begun(first: float) -> Verdict | None:
+        context = {"train_loss": train, "start:train_loss": np.full(10, first)}
+        return first_bad(follow(Overfitting(), val, context=context))
+
+    assert begun(0.25) is not None
+    assert begun(2.3) is None
+    assert judged(val, train) is not None
