@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from monitor.detectors.base import CurveDetector, FoldDetector, PulseDetector, WindowDetector
-from monitor.points import TAG_PREFIX
+from monitor.points import START_PREFIX, TAG_PREFIX
 from monitor.rules.model import Rule, RuleSet
 
 
@@ -53,7 +53,9 @@ class Planner:
         self._curves = [r for r in rules.rules if isinstance(r.detector, CurveDetector)]
         self._pulses = [r for r in rules.rules if isinstance(r.detector, PulseDetector)]
         valued = self._windows + self._folds + self._curves
-        self._wanted = frozenset(role for rule in valued for role in _context(rule))
+        self._wanted = frozenset(
+            role.removeprefix(START_PREFIX) for rule in valued for role in _context(rule)
+        )
 
     @property
     def listens(self) -> bool:

@@ -25,6 +25,9 @@ LAYER_PREFIX = "layer/"
 TAG_PREFIX = "tag:"
 """What detectors ask to be joined is a role, or ``tag:<tag>`` for the series of that very tag."""
 
+START_PREFIX = "start:"
+"""``start:<role>`` is the first value of a role, where its value now is not what is wanted."""
+
 
 class SeriesKey(NamedTuple):
     """A series is one (run, tag): at each step one number, or one per layer."""

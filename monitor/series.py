@@ -229,9 +229,13 @@ class ContextColumn:
         self._rows = Recent(CONTEXT_POINTS)
         self._clock = np.empty(0)
         self._values = np.empty(0)
+        self._first = (np.inf, np.nan)
 
     def append(self, points: Points) -> None:
         """Takes new points. Writers differ in their clocks, so the order is made anew."""
+        known = np.flatnonzero(np.isfinite(points.values))
+        if len(known) and points.clock[known[0]] < self._first[0]:
+            self._first = (float(points.clock[known[0]]), float(points.values[known[0]]))
         before = self._clock[-1] if len(self._clock) else -np.inf
         clock, values = self._rows.append((points.clock, points.values))
         if points.clock[0] < before:
@@ -258,6 +262,11 @@ class ContextColumn:
             known: Floats = self._values[at]
             return known
         return np.where(at >= 0, self._values[np.maximum(at, 0)], np.nan)
+
+    def start(self, clock: Floats) -> Floats:
+        """For each time, the first finite value of all, NaN before it was written."""
+        at, value = self._first
+        return np.where(at < clock, value, np.nan)
 
     def told(self, clock: Floats) -> Floats:
         """For each time, when that value was written; minus infinity where there was none."""
@@ -288,6 +297,11 @@ def as_of(columns: Mapping[str, ContextColumn], clock: Floats) -> Floats:
     )
     by_hook, by_script = (greatest([c.as_of(clock) for c in some], n) for some in (hook, script))
     return np.where(later, by_hook, by_script)
+
+
+def starts(columns: Mapping[str, ContextColumn], clock: Floats) -> Floats:
+    """What the series of one role, by tag, began with: the greatest that is known at each time."""
+    return greatest([column.start(clock) for column in columns.values()], len(clock))
 
 
 def greatest(columns: Sequence[Floats], length: int) -> Floats:

@@ -21,6 +21,7 @@ from monitor.series import (
     as_of,
     greatest,
     restarts,
+    starts,
 )
 from tests.toys import scalar_points
 
@@ -162,3 +163,11 @@ def test_of_the_script_and_the_hook_those_count_that_were_told_last() -> None:
     del columns["train/lr"], columns["lr-group2"]
     np.testing.assert_array_equal(as_of(columns, clock), [np.nan, *[1.0] * 5, 0.1, 0.1])
     assert np.isnan(as_of({}, clock)).all()
+
+
+def test_what_a_role_began_with() -> None:
+    late = column((3.0, np.nan), (4.0, 5.0), (9.0, 1.0))
+    columns = {"loss_a": column((1.0, 2.0), (2.0, 0.5)), "loss_b": late}
+    clock = np.array([0.5, 1.0, 1.5, 4.0, 4.5, 20.0])
+    np.testing.assert_array_equal(starts(columns, clock), [np.nan, np.nan, 2, 2, 5, 5])
+    assert np.isnan(starts({}, clock)).all()

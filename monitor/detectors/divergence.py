@@ -217,10 +217,10 @@ def _swing(levels: Floats) -> float:
 def _faster(curve: Curve, hold: int) -> bool:
     """The learning rate is known to be greater by half than where the loss was lowest."""
     rates = curve.context.get("learning_rate", np.empty(0))
-    mean = curve.mean[: len(rates) - hold]
-    if not len(mean) or not np.isfinite(mean).any():
+    if len(rates) <= hold or not rates[-1] > 1.5 * np.fmin.reduce(rates):  # As most; or NaN.
         return False
-    return bool(rates[-1] > 1.5 * rates[int(np.nanargmin(mean))])
+    mean = curve.mean[:-hold]
+    return bool(np.isfinite(mean).any()) and bool(rates[-1] > 1.5 * rates[int(np.nanargmin(mean))])
 
 
 _LONG = 0.3

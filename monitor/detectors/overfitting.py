@@ -10,7 +10,9 @@ from typing import ClassVar
 import numpy as np
 
 from monitor.detectors.robust import SIGMA, bins_of, check, middle, number, tau
-from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
+from monitor.points import OK, START_PREFIX, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
+
+_START = START_PREFIX + "train_loss"
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,15 @@ class Overfitting:
     three. Bad where, over at least ``after`` bins and ``part`` of the run since the best,
 
     * the rise is ``noise`` times the noise of one bin, which is taken from second differences,
-      in which a trend does not count, from those since the best once there are four; of few of
-      them the noise is not known well, and it takes as much more as Student's t does;
+      in which a trend does not count; from those since the best once there are four, if that is
+      less, which of so few it takes as much more to say as Student's t is wider;
     * the rise is ``share`` of what validation had gained, which counts as at least a tenth of
       the best, or half as much if it is three times as clear of the noise and in order by 0.8.
       Beside a huge first loss hardly any rise would do: then what is so clear needs half of
-      ``share`` of 1.5 times the best;
+      ``share`` of 1.5 times the best. What is less clear is a quarter of ``share`` of all that the
+      training loss has come down, too: most of it before the first validation, perhaps;
     * ``order`` is reached by Kendall's tau, the share of pairs that rise less that of pairs that
-      fall, and what tau has by chance once in a hundred times (0.98 of five points, 0.6 of ten):
+      fall, and what tau has by chance once in fifty times (0.84 of five points, 0.6 of eight):
       a shift up, or noise after a lucky minimum, has little of it;
     * the training loss, where it is known, has not risen since: the median of the last third
       since the best is no higher than that of the first, by a twentieth of all that it gained.
@@ -64,7 +67,7 @@ class Overfitting:
     )
 
     name: ClassVar[str] = "overfitting"
-    context: ClassVar[tuple[str, ...]] = ("train_loss",)
+    context: ClassVar[tuple[str, ...]] = ("train_loss", _START)
     default_match: ClassVar[Mapping[str, str]] = {"role": "val_loss"}
 
     def __post_init__(self) -> None:
@@ -96,6 +99,8 @@ class Overfitting:
             return OK
         if rise > 3 * chance and order >= max(self.order, 0.8):
             worth = 0.5 * min(worth, self.share * 1.5 * abs(best))
+        else:
+            worth = max(worth, 0.25 * self.share * _fallen(curve, train))
         if rise < worth:
             return OK
         if len(train) >= 3 and _rose(train, at, max(fell, 0.0)):
@@ -105,17 +110,14 @@ class Overfitting:
     def _by_chance(self, mean: Floats, at: int) -> float:
         """What noise alone may rise, since the best at ``at``."""
         bends = np.abs(mean[:-2] - 2 * mean[1:-1] + mean[2:])
-        since = bends[at + 1 :]  # A steep fall before it bends and is no noise.
-        least = self._surely(bends)
-        return min(least, self._surely(since)) if len(since) >= _SINCE else least
-
-    def _surely(self, bends: Floats) -> float:
-        """``noise`` standard deviations, as wide as Student's t is for so many bends.
-
-        By the first term of its expansion: z + (z^3 + z) / 4n.
-        """
-        wider = 1 + (self.noise**2 + 1) / (4 * len(bends))
-        return self.noise * wider * SIGMA * middle(bends) / 6**0.5
+        since = bends[at + 1 :]
+        least = _deviation(bends)
+        # A steep fall before it bends and is no noise; but few bends say little of theirs, so that
+        # it takes as much more as Student's t does, by the first term: z + (z^3 + z) / 4n.
+        if len(since) >= _SINCE:
+            wider = 1 + (self.noise**2 + 1) / (4 * len(since))
+            least = min(least, wider * _deviation(since))
+        return self.noise * least
 
     def _bad(self, curve: Curve, best: float, now: float, onset: int, train: Floats) -> Verdict:
         seen = (
@@ -131,14 +133,29 @@ _SINCE = 4
 """Bends that are enough to know the noise since the best."""
 
 
+def _deviation(bends: Floats) -> float:
+    """Of a point's noise, from second differences."""
+    return SIGMA * middle(bends) / 6**0.5
+
+
 def _order_by_chance(n: int) -> float:
-    """Kendall's tau of ``n`` points without order exceeds this once in a hundred times."""
-    return 2.4 * math.sqrt(2 * (2 * n + 5) / (9 * n * (n - 1)))
+    """Kendall's tau of ``n`` points without order exceeds this once in fifty times."""
+    return 2.05 * math.sqrt(2 * (2 * n + 5) / (9 * n * (n - 1)))
 
 
 def _column(curve: Curve) -> Floats:
     train = curve.context.get("train_loss", np.empty(0))
     return train if bool(np.isfinite(train).all()) else train[np.isfinite(train)]
+
+
+def _fallen(curve: Curve, train: Floats) -> float:
+    """All that the training loss has come down since its first point, long before the first
+    validation as that may have been; 0 if nothing is known of it.
+    """
+    first = curve.context.get(_START, np.empty(0))
+    if len(train) < 3 or not len(first) or not np.isfinite(first[-1]):
+        return 0.0
+    return max(float(first[-1]) - middle(train[-3:]), 0.0)
 
 
 def _rose(train: Floats, at: int, fell: float) -> bool:

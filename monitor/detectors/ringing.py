@@ -31,15 +31,15 @@ then dies away."""
 
 def rings(bins: Bins, start: float, swing: float) -> tuple[float, str] | None:
     """Its swings and words for them; ``swing``: their least size over all that was gained."""
-    return _rings(bins, start, swing, _FOR_LONG) or _rings(bins, start, swing, _SOON)
-
-
-def _rings(bins: Bins, start: float, swing: float, even: _Even) -> tuple[float, str] | None:
-    part = slice(int(even.begin * len(bins)), None)
-    mean = bins.mean[part]
     gain = max(start - at_quantile(bins.mean, 0.05), 0.0)
+    return _rings(bins, gain, swing, _FOR_LONG) or _rings(bins, gain, swing, _SOON)
+
+
+def _rings(bins: Bins, gain: float, swing: float, even: _Even) -> tuple[float, str] | None:
+    part = slice(int(even.begin * len(bins)), None)
     if 2.8 * largest(bins, part) < swing * gain:
         return None
+    mean = bins.mean[part]
     level = float(mean.mean())
     size = float(mean.std())
     if 2.8 * size < swing * gain or size < 1e-4 * abs(level):
