@@ -213,7 +213,7 @@ def main() -> None:
     """
     for title, curves, runs in (
         ("calibration", range(2), range(2)),
-        ("held out", range(20, 23), range(7, 9)),
+        ("held out", range(30, 33), range(11, 13)),
     ):
         print(table(f"{title}: synthetic curves", tally(synthetic(curves))), "\n")
         print(table(f"{title}: cases of the other detectors", others(curves)), "\n")
