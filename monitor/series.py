@@ -233,9 +233,8 @@ class ContextColumn:
 
     def append(self, points: Points) -> None:
         """Takes new points. Writers differ in their clocks, so the order is made anew."""
-        known = np.flatnonzero(np.isfinite(points.values))
-        if len(known) and points.clock[known[0]] < self._first[0]:
-            self._first = (float(points.clock[known[0]]), float(points.values[known[0]]))
+        if points.clock[0] < self._first[0]:
+            self._begin(points)
         before = self._clock[-1] if len(self._clock) else -np.inf
         clock, values = self._rows.append((points.clock, points.values))
         if points.clock[0] < before:
@@ -243,6 +242,11 @@ class ContextColumn:
             clock, values = clock[order], values[order]
             self._rows.replace((clock, values))
         self._clock, self._values = cast("Floats", clock), cast("Floats", values)
+
+    def _begin(self, points: Points) -> None:
+        known = np.flatnonzero(np.isfinite(points.values))
+        if len(known) and points.clock[known[0]] < self._first[0]:
+            self._first = (float(points.clock[known[0]]), float(points.values[known[0]]))
 
     def trim(self) -> None:
         """Forgets all but the last points; called when a read has been dealt with."""
