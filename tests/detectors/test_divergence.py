@@ -150,3 +150,15 @@ def test_a_part_that_is_lost_bit_by_bit_and_for_good(seed: int) -> None:
         assert first_bad(follow(Divergence(), creeps, context=context)) is None
     context = {"learning_rate": rate * np.clip(1.5 - t / 1000, 0.5, 1.0)}
     assert first_bad(follow(Divergence(), creeps, context=context)) is not None
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("quick", [0.03, 0.1])
+def test_values_that_grow_with_the_returns(quick: float, seed: int) -> None:
+    t = np.arange(400) / 400
+    reward = 3000 * (1 - np.exp(-t / quick))
+    loss = 0.2 + 0.02 * reward**1.1 * np.random.default_rng(seed).gamma(4, 0.25, size=400)
+    noise = np.random.default_rng(seed + 9).normal(size=400)
+    detector = Divergence()
+    assert first_bad(follow(detector, loss, context={"reward": reward + 200 * noise})) is None
+    assert first_bad(follow(detector, loss, context={"reward": 20 + 2 * noise})) is not None
