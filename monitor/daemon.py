@@ -32,7 +32,7 @@ from monitor.sinks.log import Logger
 from monitor.sinks.prometheus import Exposition
 from monitor.sources.logdir import FORGET_AFTER_SECONDS
 from monitor.sources.scan import Root
-from monitor.sources.wake import COALESCE_SECONDS, Waker
+from monitor.sources.wake import Waker
 from monitor.views import RunView
 from monitor.web import Door
 
@@ -51,12 +51,12 @@ seconds of the last time, nor for more than a tenth of the time."""
 LISTEN_SECONDS = 10.0
 """Silence is listened to this often: it counts from minutes on. The ledger hears as often that the
 daemon is alive."""
-READING_PAUSES = 40
-SHORT_PAUSE_SECONDS = 0.04
+PAUSE_SECONDS = 0.044
 LONG_PAUSE_SECONDS = 0.15
-"""After a pass the daemon rests for forty times as long as it took, up to the short pause; and at
-least for as long as it took, up to the long one. It sits beside expensive work: one busy run is
-read 25 times a second, a thousand of them less often, and more of each at once."""
+"""A run that writes all the time is read 22 times a second: each pass costs about as much whether
+it finds three points or three hundred, and nobody's alert can wait no longer than that. After a
+long pass the daemon rests for as long as it took, up to the long pause. It sits beside expensive
+work: a thousand busy runs are read less often, and more of each at once."""
 CATCH_UP_SHARE, CATCH_UP_NICENESS = 0.5, 10
 """Of the cores, when there is much to read at the start: the training has precedence."""
 RELOAD_TIMEOUT_SECONDS = 120.0
@@ -103,8 +103,7 @@ class Settings:
 
 def _pause(busy: float) -> float:
     """How long to rest after a pass that took ``busy`` seconds."""
-    short = min(READING_PAUSES * busy, SHORT_PAUSE_SECONDS)
-    return max(COALESCE_SECONDS, short, min(busy, LONG_PAUSE_SECONDS))
+    return max(PAUSE_SECONDS, min(busy, LONG_PAUSE_SECONDS))
 
 
 def _news(notice: Notice) -> News:

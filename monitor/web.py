@@ -5,6 +5,7 @@ Runs in a thread of its own and sees the daemon through :class:`Door` only.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -129,6 +130,28 @@ def application(door: Door, reader: Reader, config: WebConfig | None = None) -> 
     )
 
 
+class _Server(uvicorn.Server):
+    """Looks at its clock once a second: ten times would be all that an idle daemon does."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._over = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Overrides uvicorn's."""
+        self._loop = asyncio.get_running_loop()
+        over = asyncio.ensure_future(self._over.wait())
+        while not await self.on_tick(0):
+            await asyncio.wait({over}, timeout=1.0)
+
+    def end(self) -> None:
+        """Ends it soon; from any thread."""
+        self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._over.set)
+
+
 @contextmanager
 def serving(
     door: Door, listener: socket.socket, web_config: WebConfig | None = None
@@ -145,7 +168,7 @@ def serving(
     )
     config.load()
     config.ssl = None if web_config is None else web_config.context
-    server = uvicorn.Server(config)
+    server = _Server(config)
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True
     )
@@ -153,7 +176,7 @@ def serving(
     try:
         yield
     finally:
-        server.should_exit = True
+        server.end()
         door.watched.changes.close()
         thread.join(SHUTDOWN_SECONDS + 1)
         reader.close()

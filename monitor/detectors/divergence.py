@@ -10,7 +10,7 @@ import numpy as np
 
 from monitor.detectors.not_learning import got_on, rewarded
 from monitor.detectors.robust import Bins, at_quantile, bins_of, check, middle, number
-from monitor.points import OK, UNKNOWN, Curve, Evidence, Health, Verdict
+from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class Divergence:
 
     * at least ``share`` of all that had been gained since the start,
     * at least ``noise`` times the noise from point to point, and 1.3 times that of the usual
-      change from one level to the next, so that neither noise nor wandering counts,
+      change from one level to the next (or of that change's own changes: a steady climb is none),
+      so that neither noise nor wandering counts; half as much will do where the learning rate
+      (role ``learning_rate``) has grown by half since the loss was lowest, which is cause enough,
     * for up to 40 points, or 0.4 of the run, where it is still better than at the start: young
       runs have bumps;
     * at least half of the highest rise since: it is not coming back; nor, where it is no higher
@@ -93,15 +95,16 @@ class Divergence:
             return UNKNOWN
         n = len(bins)
         hold = self._held(bins)
-        found = self._climbed(bins, hold, self.share, gains=got_on(curve))
+        noise = self.noise * (0.5 if _faster(curve, hold) else 1.0)
+        found = self._climbed(bins, hold, self.share, noise, gains=got_on(curve))
         brief = max(bins.bins(40), hold // 2)
         # All is lost, and by far: that can be told in half the time.
         if found is OK and brief < hold and bins.mean[-1] > bins.head[0]:
-            return self._climbed(bins, brief, self.share, clear=2)
+            return self._climbed(bins, brief, self.share, noise, clear=2)
         # A part is lost, for good.
         long = int(_LONG * n)
         if found is OK and long > hold and bins.points >= 100 and self._crept(curve, bins, long):
-            return self._climbed(bins, long, self.share / 3, clear=0.5)
+            return self._climbed(bins, long, self.share / 3, 2 * noise, clear=0.5)
         return found
 
     def _held(self, bins: Bins) -> int:
@@ -119,9 +122,17 @@ class Divergence:
         return not len(rates) or not rates[-1] > 1.1 * rates[min(best_at + 2, len(rates) - 1)]
 
     def _climbed(
-        self, bins: Bins, hold: int, share: float, clear: float = 1, gains: bool = False
+        self,
+        bins: Bins,
+        hold: int,
+        share: float,
+        times: float,
+        clear: float = 1,
+        gains: bool = False,
     ) -> Verdict:
-        """It has been up for ``hold`` bins; ``clear``: how many times as much has to be seen."""
+        """It has been up for ``hold`` bins by ``share`` of what was gained and so many ``times``
+        the noise; ``clear``: how many times as much has to be seen; ``gains``: so does the reward.
+        """
         n, mean = len(bins), bins.mean
         size = max(3, min(hold, self._held(bins)) // 2)
         earlier = mean[: n - hold]
@@ -131,7 +142,7 @@ class Divergence:
         whole = len(earlier) // size
         if whole < 2:
             return UNKNOWN
-        if floor <= bins.head[0] and (clear > 1 or floor - lowest <= self.noise * noise):
+        if floor <= bins.head[0] and (clear > 1 or floor - lowest <= times * noise):
             return OK
         levels = np.sort(earlier[: whole * size].reshape(whole, size), axis=1)[:, size // 2]
         best_at = int(np.argmin(levels))
@@ -144,8 +155,8 @@ class Divergence:
             first = float(bins.head[0])
             return self._bad(bins, now, first, 0, floor - first, size)
         top = float(levels[best_at:].max())
-        swing = 1.05 * middle(np.abs(np.diff(levels)))
-        least = clear * self.noise * max(noise, 1.3 * swing)
+        swing = _swing(levels)
+        least = clear * times * max(noise, 1.3 * swing)
         risen = rise > least and rise >= share * improvement
         if not risen or now - best < 0.5 * (top - best):
             return OK
@@ -155,7 +166,9 @@ class Divergence:
             return OK
         gained = (earlier < best + 0.5 * improvement).sum() * bins.per_bin
         enough = clear * min(8.0, bins.points / 4)
-        if improvement <= max(5 * noise, 3 * swing) or gained < enough:
+        # As it climbs it may get wilder than it was when it learnt.
+        then = min(noise, bins.noise(slice(0, (best_at + 1) * size)))
+        if improvement <= max(5 * then, 3 * swing) or gained < enough:
             return OK
         # A jump to what the untrained network's loss was may be a harder task, and be learnt.
         known = now >= start + 0.1 * improvement and clear == 1
@@ -176,8 +189,9 @@ class Divergence:
         if rise > 3 * self.factor * noise:
             return True
         # Losses of games and adversaries drift far from a start near zero, too, but neither at
-        # once nor so far.
-        if bins.points < 64 or rise <= 10 * self.factor * abs(start):
+        # once nor so far; and of a first batch that cost nothing, its margins met, there is no
+        # multiple.
+        if bins.points < 64 or start == 0 or rise <= 10 * self.factor * abs(start):
             return False
         jumped = int(np.flatnonzero(bins.mean > start + 0.5 * rise)[0])
         return jumped <= max(bins.bins(16), len(bins) // 20)
@@ -197,6 +211,23 @@ class Divergence:
             f"step {onset}"
         )
         return Verdict(Health.BAD, Evidence(now, seen, onset))
+
+
+def _swing(levels: Floats) -> float:
+    """How far a level is from the one before it, but for a steady climb, which is no wandering."""
+    steps = np.diff(levels)
+    if len(steps) < 3:
+        return 1.05 * middle(np.abs(steps))
+    return 1.05 * min(middle(np.abs(steps)), middle(np.abs(np.diff(steps))))
+
+
+def _faster(curve: Curve, hold: int) -> bool:
+    """The learning rate is known to be greater by half than where the loss was lowest."""
+    rates = curve.context.get("learning_rate", np.empty(0))
+    mean = curve.mean[: len(rates) - hold]
+    if not len(mean) or not np.isfinite(mean).any():
+        return False
+    return bool(rates[-1] > 1.5 * rates[int(np.nanargmin(mean))])
 
 
 _LONG = 0.3

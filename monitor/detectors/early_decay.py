@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from monitor.detectors.robust import Bins, bins_of, check, middle, number
+from monitor.detectors.robust import SIGMA, Bins, bins_of, check, middle, number
 from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
 
 
@@ -26,7 +26,8 @@ class EarlyDecay:
     * the loss was falling when it went: the last quarter lies below the third by more than three
       standard errors, and by ``falling`` of what the last lies below the first; a straight line
       has 0.33 there, a loss that has come to its floor exponentially 0.1 or less;
-      it is also worth a word: 0.06 of all that was gained from the first points on,
+      it is also worth a word: 0.06 of all that was gained from the first points on; and below the
+      first loss: what was thrown up and came down again has learnt nothing,
     * since then it fell by less than ``kept`` times that, and the loss stands still: the last half
       of the time since brought less than a fifth of that.
 
@@ -39,8 +40,8 @@ class EarlyDecay:
     cosine or a line to zero is that low for its last 30 % or 20 %, a one-cycle for 21 %, a tail
     for 15 %, stairs at 60 % for 40 %; ``falling`` 0.15: an exponential that had 2.5 time constants
     has fallen to a tenth; ``kept`` 2: at the full rate a loss that falls so brings three times as
-    much or more, while stairs at the right time drop it farther; ``points`` 40: five a quarter and
-    as many since.
+    much or more, while stairs at the right time drop it farther; ``points`` 24,
+    of which four came before: of epochs that is enough, if they differ by little noise.
 
     Stays quiet: schedules that end low; warm-up; stairs that lower the loss; a loss that had
     bent towards its floor before the decay; a loss that falls on at the low rate; unknown rates.
@@ -62,7 +63,7 @@ class EarlyDecay:
         default=2.0, metadata={"unit": "ratio", "doc": "gain since over the last quarter's"}
     )
     points: int = field(
-        default=40, metadata={"unit": "points", "doc": "points needed before judging"}
+        default=24, metadata={"unit": "points", "doc": "points needed before judging"}
     )
 
     name: ClassVar[str] = "early_decay"
@@ -93,18 +94,19 @@ class EarlyDecay:
             return UNKNOWN
         over = np.flatnonzero(rates > _NOTHING * top)
         dead = n - 1 - int(over[-1]) >= self.gone * n
-        if at < 8:
+        if at < _FEW:
             return self._brief(curve, bins, at, dead, (float(rates[-1]), top))
         mean, since = bins.mean, bins.mean[at:]
         spent = np.cumsum(rates[:at] * np.diff(bins.steps[:at], prepend=float(curve.first_step)))
         first, third, last, error = _quarters(bins, spent)
         fell, gained = third - last, first - last
         if dead and _left(bins):
-            # Nothing is learnt any more: it had to be surely at its floor before. Or thrown, by a
-            # rate that was far too high, and not learning at all.
-            if fell + 2 * error < self.falling * gained or last + error > bins.head[0]:
+            # Nothing is learnt any more: it had to be surely at its floor before.
+            if fell + 2 * error < self.falling * gained:
                 return OK
         elif fell <= 3 * error or fell < self.falling * gained:
+            return OK
+        if _thrown(bins, at, last, error):
             return OK
         # What came within the first steps counts, too: a loss that was all but flat since then
         # has a last quarter that is the lowest of them by chance.
@@ -154,6 +156,8 @@ class EarlyDecay:
         return Verdict(Health.BAD, Evidence(now, seen, onset))
 
 
+_FEW = 4
+"""Points before the decay that tell how the loss fell: one a quarter."""
 _NOTHING = 1.001e-3
 """Over its greatest: at such a rate nothing is learnt. Three steps to a tenth, and rounding."""
 
@@ -175,5 +179,25 @@ def _quarters(bins: Bins, spent: Floats) -> tuple[float, float, float, float]:
     a, b, c = (int(i) for i in np.searchsorted(spent, np.array([0.25, 0.5, 0.75]) * spent[-1]))
     first, third, last = bins.mean[: max(a, 1)], bins.mean[b : max(c, b + 1)], bins.mean[c:at]
     parts = (1 / len(third) + 1 / len(last)) / bins.per_bin
-    error = bins.noise(slice(0, at)) * 1.25 * parts**0.5
+    error = _noise(bins, at) * 1.25 * parts**0.5
     return middle(first), middle(third), middle(last), error
+
+
+def _thrown(bins: Bins, at: int, last: float, error: float) -> bool:
+    """By a rate that was far too high at first; to have come back from there is no learning.
+
+    It has surely gained nothing, or less than it was up for most of the time.
+    """
+    start = float(bins.head[0])
+    return last + error > start or middle(bins.mean[:at]) - start > start - last
+
+
+def _noise(bins: Bins, at: int) -> float:
+    """Of a point before ``at``. A loss that falls from epoch to epoch by more than its noise shows
+    that in the bends of its curve, of which there may be few, and in what came since.
+    """
+    before = bins.noise(slice(0, at))
+    if bins.per_bin > 1:
+        return before
+    bends = np.abs(np.diff(bins.mean[:at], n=2))
+    return min(before, max(SIGMA * middle(bends) / 6**0.5, bins.noise(slice(at, None))))

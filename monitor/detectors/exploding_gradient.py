@@ -72,44 +72,29 @@ class ExplodingGradient:
         """Of each block kept its level, its loss and its first step; of the last one, how low it
         went; how many points the block that is not full has; and these: norms, losses, steps.
         """
-        of_blocks, of_points = np.full((3, self._kept), np.nan), np.full((3, BLOCK), np.nan)
+        of_blocks, of_points = np.full((3, self._kept), np.nan), np.zeros((3, BLOCK))
         return of_blocks, np.full(1, np.nan), np.zeros(1), of_points
 
     def fold(self, memory: Memory, window: Window) -> Folded:
         """Verdicts at the ends of blocks, UNKNOWN between them."""
         past, lowest, count, rest = memory
         new, had = len(window.steps), int(count[0])
+        n, left = divmod(had + new, BLOCK)
         health, seen = np.full(new, Health.UNKNOWN, np.int8), np.zeros((3, new))
-        points = np.empty((3, had + new))
-        points[:, :had] = rest[:, :had]
-        points[0, had:], points[2, had:] = window.values, window.steps
-        points[1, had:] = window.context.get("train_loss", np.nan)
-        n = (had + new) // BLOCK
-        if n:
-            norms, losses, steps = points[:, : n * BLOCK].reshape(3, n, BLOCK)
-            levels, low = self._levels(norms)
-            past = np.concatenate((past, (levels, median(losses), steps[:, 0])), axis=1)
-            twice = np.minimum(low, np.concatenate((lowest, low[:-1])))
-            at = BLOCK * np.arange(1, n + 1) - 1 - had
-            health[at], seen[:, at] = self._judge(past, twice)
-            past, lowest = past[:, n:].copy(), low[-1:]
-        left = had + new - n * BLOCK
-        rest = np.full((3, BLOCK), np.nan)
-        rest[:, :left] = points[:, n * BLOCK :]
-        return Folded(health, (past, lowest, np.array([float(left)]), rest), seen)
-
-    def _levels(self, norms: Floats) -> tuple[Floats, Floats]:
-        """Per block: its median, and what ``share`` of its values are above; logarithms."""
-        if norms.min() > 0 and norms.max() < np.inf:  # As nearly always.
-            middle = (BLOCK - 1) // 2, BLOCK // 2, round((1 - self.share) * (BLOCK - 1))
-            low, high, share = np.log10(np.sort(norms, axis=1)[:, middle]).T
-            return (low + high) / 2, share
-        ordered = np.sort(_logs(norms), axis=1)  # NaN last
-        known = BLOCK - np.isnan(ordered).sum(axis=1)
-        at = np.maximum(((known - 1) // 2, known // 2, np.rint((1 - self.share) * (known - 1))), 0)
-        low, high, share = np.take_along_axis(ordered, at.T.astype(np.intp), 1).T
-        few = known * 2 < BLOCK
-        return np.where(few, np.nan, (low + high) / 2), np.where(few, np.nan, share)
+        points = np.zeros((3, (n + 1) * BLOCK))  # Room for one block that is not full.
+        points[:, :had], points[2, had : had + new] = rest[:, :had], window.steps
+        points[0, had : had + new] = window.values
+        points[1, had : had + new] = window.context.get("train_loss", np.nan)
+        count, rest = np.array([float(left)]), points[:, n * BLOCK :].copy()
+        if not n:
+            return Folded(health, (past, lowest, count, rest), seen)
+        full = points[:, : n * BLOCK].reshape(3, n, BLOCK)
+        levels, low, losses = _levels(full[:2], 1 - self.share)
+        past = np.concatenate((past, (levels, losses, full[2, :, 0])), axis=1)
+        twice = np.minimum(low, np.concatenate((lowest, low[:-1])))
+        at = slice(BLOCK - 1 - had, None, BLOCK)
+        health[at], seen[:, at] = self._judge(past, twice)
+        return Folded(health, (past[:, n:].copy(), low[-1:], count, rest), seen)
 
     def _judge(self, past: Floats, low: Floats) -> tuple[Floats, Floats]:
         """Verdicts [n] of the last n blocks of ``past``, and level, earlier level, onset [3, n].
@@ -148,6 +133,26 @@ class ExplodingGradient:
             f"and stays there since step {onset}"
         )
         return Evidence(float(now), text, onset)
+
+
+def _levels(blocks: Floats, low: float) -> tuple[Floats, Floats, Floats]:
+    """Of norms and losses [2, n, BLOCK], per block: the norms' median and their quantile ``low``,
+    as logarithms, and the losses' median.
+    """
+    norms, losses = blocks
+    middle = (BLOCK - 1) // 2, BLOCK // 2
+    if blocks.max() < np.inf and norms.min() > 0 and losses.min() > -np.inf:  # As nearly always.
+        ordered = np.sort(blocks, axis=2)
+        below, above, least = np.log10(ordered[0][:, (*middle, round(low * (BLOCK - 1)))].T)
+        below_loss, above_loss = ordered[1][:, middle].T
+        return (below + above) / 2, least, (below_loss + above_loss) / 2
+    ordered = np.sort(_logs(norms), axis=1)  # NaN last
+    known = BLOCK - np.isnan(ordered).sum(axis=1)
+    at = np.maximum(((known - 1) // 2, known // 2, np.rint(low * (known - 1))), 0)
+    below, above, least = np.take_along_axis(ordered, at.T.astype(np.intp), 1).T
+    few = known * 2 < BLOCK
+    level = np.where(few, np.nan, (below + above) / 2)
+    return level, np.where(few, np.nan, least), median(losses)
 
 
 def _logs(values: Floats) -> Floats:

@@ -18,22 +18,26 @@ def early(window: Window, within: int) -> NDArray[np.bool_]:
 
 
 def of_the_first(
-    window: Window, sick: NDArray[np.bool_], known: NDArray[np.bool_], within: int
+    window: Window,
+    sick: NDArray[np.bool_],
+    known: NDArray[np.bool_],
+    within: int,
+    later: int = 1,
 ) -> NDArray[np.int8]:
-    """Verdicts [new] on the run's first sampled step, told at the second.
+    """Verdicts [new] on the run's first sampled step, told so many ``later``.
 
-    ``sick`` and ``known`` are [T]. One step later, so that what explains it, such as inputs out of
-    range, has been seen by then. Later points can only say that all is well again (OK) or that it
-    still is as it was (UNKNOWN), the latter of all beyond :data:`LOOKED_AT`. Nothing is bad in a
-    run whose first step is not below ``within``: it was resumed.
+    ``sick`` and ``known`` are [T]. One step later or more, so that what explains it, such as inputs
+    out of range, has been seen by then. Later points can only say that all is well again (OK) or
+    that it still is as it was (UNKNOWN), the latter of all beyond :data:`LOOKED_AT`. Nothing is bad
+    in a run whose first step is not below ``within``: it was resumed.
     """
     begin = len(sick) - window.new
     health = np.full(window.new, Health.UNKNOWN, np.int8)
     places = window.index + np.arange(len(sick))
     health[(known & ~sick & (places < LOOKED_AT))[begin:]] = Health.OK
-    second = 1 - window.index
-    if begin <= second < len(sick) and sick[second - 1] and window.first_step < within:
-        health[second - begin] = Health.BAD
+    told = later - window.index
+    if begin <= told < len(sick) and sick[told - later] and window.first_step < within:
+        health[told - begin] = Health.BAD
     return health
 
 

@@ -26,7 +26,10 @@ def grown_wild(bins: Bins, start: float, growth: float, swing: float) -> tuple[f
     before = max(structure(bins, first)[0], calmness(bins.head))
     if size <= growth * before or before <= 0:
         return None
+    eighth = slice(len(bins) - quarter // 2, None)
     levels = [middle(bins.mean[part]) for part in (first, last)]
+    if abs(middle(bins.mean[eighth]) - levels[1]) > size:
+        return None  # It is on its way elsewhere: divergence.
     gain = max(start - min(levels), 0.0)
     high = middle(bins.high[last])
     if (

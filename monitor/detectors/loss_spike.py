@@ -17,6 +17,11 @@ _AROUND = 9
 """Bins whose median is the level at the middle one: a leap may last four of them."""
 
 
+_DEAR = 4.0
+"""Times all that was gained. Of healthy runs of the zoo the third highest point was 1.5 times that
+above its surroundings at most, where targets have outliers 4 to 1300 times."""
+
+
 @dataclass(frozen=True)
 class LossSpike:
     """A loss that leaps far above its surroundings, once or again and again.
@@ -26,8 +31,10 @@ class LossSpike:
     of these heights, a spike is higher than ``q95 * max((q95 / q75) ** 2.2, 4)``, times
     ``height``. For the normal distribution that is about eighteen standard deviations, and as
     much farther out as the scatter is heavier in its tail; skewed batches pull q75 and q95
-    apart and raise it with them. A spike must also be ``share`` of all that was gained, stand out
-    by twice the scatter downwards, and lie behind the first twentieth (four bins at least).
+    apart and raise it with them. In however heavy a tail, what costs four times all that was
+    gained is a spike, where it is beyond ``7 * q95`` (of points) times ``height``. A spike must
+    also be ``share`` of all that was gained, stand out by twice the scatter downwards, and lie
+    behind the first twentieth (four bins at least).
 
     ``pattern``: *repeated* where there are ``count`` spikes or more, so that the loss has a heavy
     tail; *lasting* where the last one was not recovered from: the level of what came since is
@@ -90,7 +97,7 @@ class LossSpike:
         gained = max(float(bins.head[:3].max()) - float(level[-1]), 0.0)
         if float(up.max()) <= self.share * gained:
             return OK  # The limit is not lower.
-        limit = self._limit(up, gained)
+        limit = self._limit(up, gained, bins.per_bin)
         if limit <= 0:
             return OK
         first = max(4, n // 20) - half
@@ -111,7 +118,7 @@ class LossSpike:
         gained = float(bins.head[:3].max()) - float(bins.mean[-_AROUND:].max())
         return gained > 0 and top <= self.share * gained
 
-    def _limit(self, up: Floats, gained: float) -> float:
+    def _limit(self, up: Floats, gained: float, per_bin: int) -> float:
         """What no usual scatter reaches; 0 if nothing is known of it."""
         ordered = np.sort(up)
         low, high = (float(ordered[round(q * (len(up) - 1))]) for q in (0.75, 0.95))
@@ -119,6 +126,11 @@ class LossSpike:
             return self.share * gained
         tail = min(high / low, 1e6) if low > 0 else 1e6
         usual: float = self.height * high * max(tail**2.2, 4.0)
+        if gained > 3 * middle(np.abs(up)):
+            # It has learnt something, and such a batch costs several times as much. Of bins of
+            # some points one in twenty may hold one.
+            high = float(ordered[round(max(0.95**per_bin, 0.8) * (len(up) - 1))])
+            usual = min(usual, max(self.height * 7.0 * high, _DEAR * gained))
         return max(usual, self.share * gained)
 
     def _bad(self, bins: Bins, starts: Ints, level: Floats, up: Floats, gained: float) -> Verdict:

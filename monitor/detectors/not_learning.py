@@ -47,7 +47,8 @@ class NotLearning:
     """
 
     of: Literal["loss", "reward"] = field(
-        default="loss", metadata={"unit": "choice", "doc": "what the series is"}
+        default="loss",
+        metadata={"unit": "choice", "choices": ("loss", "reward"), "doc": "what the series is"},
     )
     points: int = field(
         default=100, metadata={"unit": "points", "doc": "points needed before judging"}

@@ -11,8 +11,9 @@ import numpy as np
 from monitor.detectors.above_chance import worse_than_guessing
 from monitor.detectors.grown_wild import grown_wild
 from monitor.detectors.not_learning import rewarded
+from monitor.detectors.ringing import rings
 from monitor.detectors.robust import Bins, at_quantile, bins_of, check, fold, middle, number
-from monitor.detectors.swings import calmness, crossings, cycles, largest, structure
+from monitor.detectors.swings import calmness, cycles, largest, structure
 from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
 
 
@@ -39,7 +40,9 @@ class Oscillation:
     * *is periodic*: over the last half it swings smoothly (noise below 0.7 of the swings' standard
       deviation) by half of ``swing`` times all that was gained, in sixteen turns or more whose
       lengths spread by less than 0.15 of their mean (those of wandering noise spread by about
-      their mean), without a trend, and not while the learning rate is known to change.
+      their mean), without a trend, and not while the learning rate is known to change. Over the
+      last three quarters seven turns will do, of even less noise (0.5) and spread (0.1): too much
+      momentum rings from the start.
     * *was thrown again*: it is no better than at its start, and over the last half it was
       thrown up six times or more, for several points each, by 40 times what its lower quartile
       scatters downwards (log-normal noise needs a width of more than 1 for as much).
@@ -118,7 +121,7 @@ class Oscillation:
             self._alternates(bins, half, level, start)
             or self._kicked(bins, half, level, noise, start)
             or self._swings(bins, quarter, middle(bins.mean[quarter]), start)
-            or (steady and self._periodic(bins, half, start))
+            or (steady and rings(bins, start, 0.5 * self.swing))
             or self._kicked_again(bins, half, level, noise, start)
             or worse_than_guessing(bins, level, start)
             or (not rewarded(curve) and grown_wild(bins, start, 2 * self.growth, self.swing))
@@ -264,31 +267,6 @@ class Oscillation:
             f"the loss swings by about {number(2.8 * size)} around {number(level)} up to step "
             f"{int(bins.steps[-1])}, {fold(size / max(calm, 1e-300))} the noise of the first "
             f"points, having gained {number(gain)}"
-        )
-
-    def _periodic(self, bins: Bins, part: slice, start: float) -> tuple[float, str] | None:
-        """Smooth swings of an even period, from wherever it began, and nothing gained by them."""
-        mean = bins.mean[part]
-        gain = max(start - at_quantile(bins.mean, 0.05), 0.0)
-        if 2.8 * largest(bins, part) < 0.5 * self.swing * gain:
-            return None
-        level = float(mean.mean())
-        size = float(mean.std())
-        if 2.8 * size < 0.5 * self.swing * gain or size < 1e-4 * abs(level):
-            return None
-        if bins.noise(part) > 0.7 * size:
-            return None
-        k = len(mean) // 2
-        if abs(float(mean[:k].mean() - mean[-k:].mean())) > 0.5 * size:
-            return None
-        turns = np.diff(crossings(mean - level, 0.5 * size))
-        if len(turns) < 15 or float(turns.std()) > 0.15 * float(turns.mean()):
-            return None
-        period = 2 * float(turns.mean()) * bins.per_bin
-        return size, (
-            f"the loss swings by about {number(2.8 * size)} around {number(level)} with an even "
-            f"period of about {number(period)} points up to step {int(bins.steps[-1])}, having "
-            f"gained {number(gain)} since the start"
         )
 
 

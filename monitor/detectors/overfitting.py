@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -21,19 +22,22 @@ class Overfitting:
     three. Bad where, over at least ``after`` bins and ``part`` of the run since the best,
 
     * the rise is ``noise`` times the noise of one bin, which is taken from second differences,
-      in which a trend does not count, from those since the best once there are twelve;
+      in which a trend does not count, from those since the best once there are four; of few of
+      them the noise is not known well, and it takes as much more as Student's t does;
     * the rise is ``share`` of what validation had gained, which counts as at least a tenth of
-      the best. Beside a huge first loss hardly any rise would do: then ``share`` of 1.5 times the
-      best is enough if it is three times as clear of the noise and in order by 0.8;
+      the best, or half as much if it is three times as clear of the noise and in order by 0.8.
+      Beside a huge first loss hardly any rise would do: then what is so clear needs half of
+      ``share`` of 1.5 times the best;
     * ``order`` is reached by Kendall's tau, the share of pairs that rise less that of pairs that
-      fall: a shift up, or noise after a lucky minimum, has little of it;
+      fall, and what tau has by chance once in a hundred times (0.98 of five points, 0.6 of ten):
+      a shift up, or noise after a lucky minimum, has little of it;
     * the training loss, where it is known, has not risen since: the median of the last third
       since the best is no higher than that of the first, by a twentieth of all that it gained.
 
     Defaults: ``after`` 3, since validation is logged once per epoch: eight points may do;
     ``noise`` 4 and ``order`` 0.6 together, since each alone comes about by chance after a minimum
-    that was chosen as such; ``share`` 0.1: less is not worth a word; ``part`` 0.2 outlasts
-    wiggles and cycles of those who validate often.
+    that was chosen as such; ``share`` 0.1: less is not worth a word, but where it is beyond all
+    doubt; ``part`` 0.2 outlasts wiggles and cycles of those who validate often.
 
     Stays quiet: noisy or flat validation; a constant gap above training; wiggles that come back
     down; validation that rises together with training, which is divergence. Where nothing is
@@ -83,22 +87,35 @@ class Overfitting:
         rise = now - best
         if rise <= 0 or len(since) <= max(self.after, self.part * n):
             return OK
-        bends = np.abs(mean[:-2] - 2 * mean[1:-1] + mean[2:])
-        noise = SIGMA * middle(bends) / 6**0.5
-        if n - at > _SINCE + 3:  # A steep fall before it bends and is no noise.
-            noise = min(noise, SIGMA * middle(bends[at + 1 :]) / 6**0.5)
+        chance = self._by_chance(mean, at)
         gained = float(mean[0]) - best
         train = _column(curve)
         fell = float(train[:3].max()) - middle(train[-3:]) if len(train) >= 3 else gained
         order, worth = tau(since), self.share * max(gained, 0.1 * abs(best))
-        if rise <= self.noise * noise or order < self.order:
+        if rise <= chance or order < max(self.order, _order_by_chance(len(since))):
             return OK
-        clear = rise > 3 * self.noise * noise and order >= max(self.order, 0.8)
-        if rise < (min(worth, self.share * 1.5 * abs(best)) if clear else worth):
+        if rise > 3 * chance and order >= max(self.order, 0.8):
+            worth = 0.5 * min(worth, self.share * 1.5 * abs(best))
+        if rise < worth:
             return OK
         if len(train) >= 3 and _rose(train, at, max(fell, 0.0)):
             return OK
         return self._bad(curve, best, now, int(bins.steps[at + 1]), train)
+
+    def _by_chance(self, mean: Floats, at: int) -> float:
+        """What noise alone may rise, since the best at ``at``."""
+        bends = np.abs(mean[:-2] - 2 * mean[1:-1] + mean[2:])
+        since = bends[at + 1 :]  # A steep fall before it bends and is no noise.
+        least = self._surely(bends)
+        return min(least, self._surely(since)) if len(since) >= _SINCE else least
+
+    def _surely(self, bends: Floats) -> float:
+        """``noise`` standard deviations, as wide as Student's t is for so many bends.
+
+        By the first term of its expansion: z + (z^3 + z) / 4n.
+        """
+        wider = 1 + (self.noise**2 + 1) / (4 * len(bends))
+        return self.noise * wider * SIGMA * middle(bends) / 6**0.5
 
     def _bad(self, curve: Curve, best: float, now: float, onset: int, train: Floats) -> Verdict:
         seen = (
@@ -110,8 +127,13 @@ class Overfitting:
         return Verdict(Health.BAD, Evidence(now, seen, onset))
 
 
-_SINCE = 12
+_SINCE = 4
 """Bends that are enough to know the noise since the best."""
+
+
+def _order_by_chance(n: int) -> float:
+    """Kendall's tau of ``n`` points without order exceeds this once in a hundred times."""
+    return 2.4 * math.sqrt(2 * (2 * n + 5) / (9 * n * (n - 1)))
 
 
 def _column(curve: Curve) -> Floats:

@@ -27,8 +27,9 @@ class RankDivergence:
     branches under ``no_sync``, a broken device. The loss of the first rank looks as usual.
 
     Defaults: ``apart`` 1e-5: sums in another order differ by 1e-7, while different gradients
-    move the norm by about a part in 1e4 within some steps, at usual rates. ``samples`` 3: what
-    is the same to the bit needs no statistics.
+    move the norm by about a part in 1e4 within some steps, at usual rates. ``samples`` 2: what
+    is the same to the bit needs no statistics, and copies that have parted stay apart; a single
+    look may fall between a rank's loading a checkpoint and its sending it to the others.
 
     Stays quiet: ranks that hold pieces (FSDP2, whose pieces are put together) or whose weights
     were not the same before the first step: pipelines, tensor and expert parallelism, a
@@ -44,7 +45,7 @@ class RankDivergence:
         default=1e-5, metadata={"unit": "ratio", "doc": "distance from the ranks' median"}
     )
     samples: int = field(
-        default=3, metadata={"unit": "points", "doc": "sampled steps in a row that must show it"}
+        default=2, metadata={"unit": "points", "doc": "sampled steps in a row that must show it"}
     )
 
     name: ClassVar[str] = "rank_divergence"

@@ -53,6 +53,16 @@ def middle(values: Floats) -> float:
     return float(ordered[n // 2] + ordered[(n - 1) // 2]) / 2.0
 
 
+def midmean(values: Floats) -> float:
+    """The mean of the middle half of a few finite numbers: nearly as robust as their median, and
+    as sure with three quarters of the numbers.
+    """
+    n = len(values)
+    ordered = values.copy()
+    ordered.sort()
+    return float(ordered[n // 4 : n - n // 4].mean())
+
+
 def at_quantile(values: Floats, q: float) -> float:
     """The number at quantile ``q`` of a few finite numbers, fast."""
     ordered = values.copy()

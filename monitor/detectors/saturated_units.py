@@ -1,4 +1,4 @@
-"""Sigmoid and tanh layers that sit at their bounds, where they pass no gradient on."""
+"""Sigmoid and tanh layers at their bounds, and attention that begins one-hot: no gradient."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ _UNBOUNDED = ("elu", "silu", "swish", "mish", "softplus")
 """Parts of the names of ReLU, GELU, SELU, ..., GELUActivation, Hardswish, ..."""
 
 
+SHARP = 0.5
+"""Part of the rows of attention that are one-hot (an entry over 0.99) before anything is learnt.
+Scores of width 1, which is what they are divided by the root of the head's width for, give none
+among eight entries and more; of width 8, a usual root, a fifth to a third; of width 16 a half and
+more. Attention that was trained before has sharp rows too, but hardly in most of them."""
+
+
 @dataclass(frozen=True)
 class SaturatedUnits:
     """Hidden sigmoid or tanh layers most of whose outputs lie at the bounds, and stay there.
@@ -28,7 +35,9 @@ class SaturatedUnits:
     activations count: sigmoid and tanh layers behind which a layer with weights still runs, and
     which stand alone. Bad where more than half of these have, in ``samples`` sampled steps in a
     row, at least ``share`` of their outputs at the bounds; or at least ``start`` of them within
-    the run's first ``within`` steps.
+    the run's first ``within`` steps. There, too, where more than half of the hidden softmax layers
+    have an entry over 0.99 in half of their rows: attention that is one-hot before anything is
+    learnt looks at one place by chance, and passes no gradient on to find a better one.
 
     Defaults: ``share`` 0.8: tanh nets that are trained to a loss of 0 come to 0.5 in their last
     layers, since that is how a classifier becomes sure; steps that are far too large come to
@@ -40,9 +49,11 @@ class SaturatedUnits:
     Stays quiet: output activations (nothing with weights behind them), however sure; gates:
     sigmoids and tanhs one right behind the other (LSTM and GRU cells, gated convolutions), and
     single ones in nets whose other activations are ReLU, GELU or the like (squeeze-and-excitation,
-    poolers, generators within a larger model); softmax, because sharp attention is healthy;
-    hardtanh, which is flat by design. Misses: activations that are no modules (``torch.tanh``),
-    recurrent layers of torch's own, and a few saturated layers among many that are well.
+    poolers, generators within a larger model); softmax after the first steps, because attention
+    that has learnt to be sharp is healthy, and rows of less than eight entries; hardtanh, which
+    is flat by design. Misses: activations that are no modules (``torch.tanh``, torch's own
+    attention), recurrent layers of torch's own, and a few saturated layers among many that are
+    well. Cannot tell: attention that was sharp when training was taken up from step 0.
 
     Source: Glorot and Bengio, AISTATS 2010, for saturation; the article behind the rules
     (sigmoid passes no gradient in deep nets); SageMaker Debugger's saturated_activation; which
@@ -80,10 +91,32 @@ class SaturatedUnits:
 
     def __call__(self, window: Window) -> Verdicts:
         """BAD where most layers were saturated in all of the last samples."""
+        layers = window.layers
+        squashing, rows = (hidden(layers), attending(layers)) if layers else (_NONE, _NONE)
+        found = [self._squashed(window, squashing)] if len(squashing) else []
+        found += [self._one_hot(window, rows)] if len(rows) else []
+        if not found or not window.new:
+            return Verdicts(np.full(window.new, Health.UNKNOWN, np.int8))
+        both = np.stack(found)
+        bad = (both == Health.BAD).any(axis=0)
+        return Verdicts(np.where(bad, Health.BAD, both.min(axis=0)).astype(np.int8))
+
+    def _one_hot(self, window: Window, columns: NDArray[np.intp]) -> NDArray[np.int8]:
+        """Of softmax layers: BAD in the first steps only, OK once most of them are not sharp."""
+        begin = len(window.steps) - window.new
+        values = window.values[:, columns]
+        known = (values <= 1.0).sum(axis=1)[begin:]
+        sharp = values >= SHARP
         health = np.full(window.new, Health.UNKNOWN, np.int8)
-        columns = hidden(window.layers) if window.layers is not None else _NONE
-        if not len(columns) or not window.new:
-            return Verdicts(health)
+        health[(known > 0) & ~most(sharp[begin:], known)] = Health.OK
+        bad = early(window, self.within)[begin:]
+        bad &= most(lasting(sharp, self.samples)[begin:], known)
+        health[bad] = Health.BAD
+        return health
+
+    def _squashed(self, window: Window, columns: NDArray[np.intp]) -> NDArray[np.int8]:
+        """Of sigmoid and tanh layers."""
+        health = np.full(window.new, Health.UNKNOWN, np.int8)
         values = window.values[:, columns]
         begin = len(values) - window.new
         fraction = values <= 1.0
@@ -96,15 +129,19 @@ class SaturatedUnits:
             first = early(window, self.within)[begin:]
             bad |= first & most(lasting(at_start, self.samples)[begin:], known)
             health[bad] = Health.BAD
-        return Verdicts(health)
+        return health
 
     def explain(self, window: Window) -> Evidence:
         """The layers and how much of each lies at the bounds, the worst first."""
         layers = window.layers
         assert layers is not None
-        columns = hidden(layers)
-        lows = window.values[:, columns].min(axis=0)
-        limit = self.share if most_of(lows >= self.share, lows) else self.start
+        lows = window.values.min(axis=0)
+        what, columns = "hidden sigmoid or tanh layers sit at their bounds", hidden(layers)
+        limit = self.share if most_of(lows[columns], self.share) else self.start
+        if not most_of(lows[columns], limit):
+            what, columns = "softmax layers look at one place only in most rows", attending(layers)
+            limit = SHARP
+        lows = lows[columns]
         order = [i for i in np.argsort(-lows, kind="stable") if lows[i] >= limit]
         names = tuple(layers.names[columns[i]] for i in order)
         told = ", ".join(
@@ -113,9 +150,8 @@ class SaturatedUnits:
         )
         more = f" and {len(order) - 3} more" if len(order) > 3 else ""
         seen = (
-            f"{len(order)} of {len(columns)} hidden sigmoid or tanh layers sit at their bounds in "
-            f"each of {len(window.steps)} samples (steps {int(window.steps[0])} to "
-            f"{int(window.steps[-1])}): at least {told}{more}"
+            f"{len(order)} of {len(columns)} {what} in each of {len(window.steps)} samples (steps "
+            f"{int(window.steps[0])} to {int(window.steps[-1])}): at least {told}{more}"
         )
         worst = float(lows[order[0]])
         return Evidence(
@@ -129,9 +165,9 @@ def most(layers: NDArray[np.bool_], known: NDArray[np.intp]) -> NDArray[np.bool_
     return result
 
 
-def most_of(layers: NDArray[np.bool_], values: Floats) -> bool:
-    """The same for one row: [n]."""
-    return bool(2 * layers.sum() > np.isfinite(values).sum())
+def most_of(lows: Floats, limit: float) -> bool:
+    """Whether more than half of the known layers [n] are not below ``limit``."""
+    return bool(2 * (lows >= limit).sum() > np.isfinite(lows).sum())
 
 
 _NONE = np.empty(0, np.intp)
@@ -150,3 +186,11 @@ def hidden(layers: Layers) -> NDArray[np.intp]:
     ]
     others = sum(any(word in kind for word in _UNBOUNDED) for kind in kinds)
     return np.array(chosen if len(chosen) > others else [], np.intp)
+
+
+@lru_cache(maxsize=64)
+def attending(layers: Layers) -> NDArray[np.intp]:
+    """Columns of the softmax layers behind which a layer with weights still runs."""
+    last = max((i for i, kind in enumerate(layers.kinds) if weighted(kind)), default=-1)
+    chosen = [i for i, kind in enumerate(layers.kinds) if kind.lower() == "softmax" and i < last]
+    return np.array(chosen, np.intp)

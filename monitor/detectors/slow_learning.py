@@ -30,7 +30,8 @@ class SlowLearning:
     within some ten steps.
 
     Defaults: ``even`` 0.8; ``steps`` 500 and ``points`` 100: any curve is straight if one
-    looks at little of it.
+    looks at little of it. Half of the ``points`` and any steps will do where a new validation loss
+    (role ``val_loss``) comes with each of them: they are epochs.
 
     Stays quiet: power laws, exponentials and all that bends; noise that hides the trend; runs
     whose learning rate changed by half or more (warm-up, decay); runs that log a reward.
@@ -51,7 +52,7 @@ class SlowLearning:
     )
 
     name: ClassVar[str] = "slow_learning"
-    context: ClassVar[tuple[str, ...]] = ("learning_rate", "reward")
+    context: ClassVar[tuple[str, ...]] = ("learning_rate", "reward", "val_loss")
     default_match: ClassVar[Mapping[str, str]] = {"role": "train_loss"}
 
     def __post_init__(self) -> None:
@@ -64,7 +65,9 @@ class SlowLearning:
         bins = bins_of(curve)
         n = len(bins)
         length = float(bins.steps[-1]) - curve.first_step if n else 0.0
-        if bins.points < self.points or n < 24 or length < self.steps / 2:
+        epochs = _epochs(curve)
+        enough = self.points / 2 if epochs else self.points
+        if bins.points < enough or n < 24 or (length < self.steps / 2 and not epochs):
             return UNKNOWN
         if rewarded(curve):
             return UNKNOWN
@@ -76,7 +79,7 @@ class SlowLearning:
         if fallen <= 0:
             return OK
         error = bins.noise() * 1.25 * (2 / (size * bins.per_bin)) ** 0.5
-        even = length >= self.steps and self._even(gains, fallen / 5, error)
+        even = (epochs or length >= self.steps) and self._even(gains, fallen / 5, error)
         if not (even or _at_chance(medians, gains, error)) or _changed(curve):
             return OK
         onset, last = int(bins.steps[0]), int(bins.steps[-1])
@@ -106,6 +109,16 @@ def _at_chance(medians: Floats, gains: Floats, error: float) -> bool:
 def _bent(gains: Floats, even: float) -> bool:
     early, late = float(gains[:2].sum()), float(gains[-2:].sum())
     return late < even * early or late * even > early
+
+
+def _epochs(curve: Curve) -> bool:
+    """Each point is that of an epoch: the validation loss is another one at nearly all of them."""
+    told = curve.context.get("val_loss", np.empty(0))
+    if curve.per_bin > 1 or len(told) < 3:
+        return False
+    return int((np.diff(told[2:]) != 0).sum()) >= 0.9 * (len(told) - 3) and bool(
+        np.isfinite(told[2:]).all()
+    )
 
 
 def _changed(curve: Curve) -> bool:

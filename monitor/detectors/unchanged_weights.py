@@ -9,8 +9,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.detectors.robust import check
-from monitor.points import Evidence, Floats, Health, Verdicts, Window
+from monitor.detectors.robust import check, number
+from monitor.points import LAYER_PREFIX, Evidence, Floats, Health, Verdicts, Window
+
+WEIGHTS = LAYER_PREFIX + "weight_norm"
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,19 @@ class UnchangedWeights:
     is zero, or by a graph that is cut before it (``detach``, a branch that is never run). A
     rate so small that the sum rounds back to the old weight looks the same, and does the same.
 
+    Pointed at ``weight_norm``, it sees whether anything moves at all: bad where for as long no
+    norm has changed by a single bit, although gradients come (role ``grad_norm``) and the
+    learning rate is not 0 (role ``learning_rate``). Then the optimizer has the parameters of
+    another model: of what was copied, converted or loaded anew since. Norms and not updates,
+    since weights may be written back after the optimizer's step (from single precision, say).
+
     Defaults: ``samples`` 20: the hook looks at each of the first twenty steps; ``within`` 60, if a
     warm-up has to be waited for; ``share`` 0.05: fewer of all trainable numbers are taken for a
     part that is not used on purpose, a pooler, a spare head.
 
     Stays quiet: parameters that do not want a gradient (``requires_grad`` False), which are not
     in the stream; steps that a loss scaler skips, in which nothing moves; a learning rate that
-    is still warming up from zero; several optimizers, whose updates are not known; what moved
+    is 0 or still warming up; several optimizers, whose updates are not known; what moved
     once and died later (``dead_units``), and converged runs. Cannot tell: a part that is to be
     thawed later by its learning rate.
 
@@ -54,7 +62,7 @@ class UnchangedWeights:
 
     name: ClassVar[str] = "unchanged_weights"
     layered: ClassVar[bool] = True
-    context: ClassVar[tuple[str, ...]] = ("learning_rate",)
+    context: ClassVar[tuple[str, ...]] = ("learning_rate", "grad_norm")
     default_match: ClassVar[Mapping[str, str]] = {"stat": "update_norm"}
 
     def __post_init__(self) -> None:
@@ -78,20 +86,26 @@ class UnchangedWeights:
         for i in range(n - new, early):
             if window.index + i + 1 >= self.samples:
                 health[i - n + new] = self._judge(window.upto(i, self.within))
-        health[early - n + new :] = self._later(window.values, n - early)
+        health[early - n + new :] = self._later(window, n - early)
         return Verdicts(health)
 
     def _judge(self, window: Window) -> Health:
         """Of the last point of a window that holds the whole attempt."""
         if _warming_up(window):
             return Health.UNKNOWN
+        if window.key.tag == WEIGHTS:
+            return Health.BAD if _pushed(window) and _at_rest(window.values).all() else Health.OK
         return Health.BAD if self.still(window).any() else Health.OK
 
-    def _later(self, values: Floats, count: int) -> NDArray[np.int8]:
+    def _later(self, window: Window, count: int) -> NDArray[np.int8]:
         """Of the last ``count`` points, when the beginning is out of sight: OK if all moves."""
         if not count:
             return np.empty(0, np.int8)
-        zero = values[-(count + self.samples - 1) :] == 0
+        values = window.values[-(count + self.samples - 1) :]
+        if window.key.tag == WEIGHTS:  # there, if anything does
+            zero = _at_rest(values).all(axis=1, keepdims=True)
+        else:
+            zero = values == 0
         views = np.lib.stride_tricks.sliding_window_view(zero, self.samples, axis=0)
         rests: NDArray[np.bool_] = views.min(axis=2).max(axis=1)[-count:]
         return np.where(rests, Health.UNKNOWN, Health.OK).astype(np.int8)
@@ -114,16 +128,46 @@ class UnchangedWeights:
         """Which parameters, and how long they have been looked at."""
         layers = window.layers
         assert layers is not None
+        looks = f"{len(window.steps)} sampled steps ({int(window.steps[0])} to "
+        looks += f"{int(window.steps[-1])})"
+        if window.key.tag == WEIGHTS:
+            count = len(layers.names)
+            seen = (
+                f"none of the {count} trainable parameters has moved at all in {looks}, although "
+                f"the norm of their gradient is {number(_last(window, 'grad_norm'))} and the "
+                f"learning rate {number(_last(window, 'learning_rate'))}"
+            )
+            return Evidence(float(count), seen, int(window.steps[0]))
         still = np.flatnonzero(self.still(window))
         shown = ", ".join(layers.names[i] for i in still[:4])
         more = f" and {len(still) - 4} more" if len(still) > 4 else ""
         seen = (
             f"{len(still)} of {len(layers.names)} trainable parameters have not moved at all in "
-            f"{len(window.steps)} sampled steps ({int(window.steps[0])} to "
-            f"{int(window.steps[-1])}): {shown}{more}"
+            f"{looks}: {shown}{more}"
         )
         names = tuple(layers.names[i] for i in still)
         return Evidence(float(len(still)), seen, int(window.steps[0]), names)
+
+
+def _at_rest(norms: Floats) -> NDArray[np.bool_]:
+    """[T, N]: where a norm is to the bit what it was at the look before."""
+    result: NDArray[np.bool_] = norms == np.concatenate((norms[:1], norms[:-1]))
+    return result
+
+
+def _pushed(window: Window) -> bool:
+    """Whether gradients come, and the learning rate lets them move something."""
+    rates, grads = (window.context[role] for role in ("learning_rate", "grad_norm"))
+    return bool(
+        (rates > 0).mean() >= 0.5
+        and not (rates == 0).any()
+        and ((grads > 0) & np.isfinite(grads)).mean() >= 0.5
+    )
+
+
+def _last(window: Window, role: str) -> float:
+    known = window.context[role][np.isfinite(window.context[role])]
+    return float(known[-1]) if len(known) else float("nan")
 
 
 def _warming_up(window: Window) -> bool:

@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.detectors.first_steps import in_a_row
 from monitor.detectors.parts import seams
 from monitor.detectors.robust import check, median, number
 from monitor.points import Evidence, Floats, Health, Layers, Verdicts, Window
@@ -36,9 +37,15 @@ class UpdateRatio:
     * *low*: bad where a weight's median over ``samples`` sampled steps is below ``small``
       while another weight's is above a thousand times that.
 
-    Defaults: ``large`` 0.1: a tenth, six times in a row, is half of the weight; Adam at 0.001
-    begins with 0.01 to 0.05, residual nets at SGD's usual 0.1 with 0.06. ``small`` 1e-6: a
-    million steps would be needed. ``samples`` 6. Only the first steps tell a rate that is too
+    Pointed at the scalar ``health/decay_per_step``, which the hook makes of the optimizer's
+    settings, it sees which part of its weights decay takes at each step: bad where that is
+    ``decay`` or more in ``samples`` sampled steps in a row.
+
+    Defaults: ``decay`` 0.01: of what was learnt a hundred steps ago a third is left; usual are
+    1e-6 to 1e-4, and the strongest in use about 2e-3 (a rate of 0.002 and a decay of 1).
+    ``large`` 0.1: a tenth, six times in a row, is half of the weight; Adam at 0.001 begins with
+    0.01 to 0.05, residual nets at SGD's usual 0.1 with 0.06. ``small`` 1e-6: a million steps would
+    be needed. ``samples`` 6. Only the first steps tell a rate that is too
     high: later the weights have grown to fit it.
 
     The last layer, of the model or of a part of it with a name of its own (an actor beside a
@@ -67,12 +74,16 @@ class UpdateRatio:
     small: float = field(
         default=1e-6, metadata={"unit": "ratio", "doc": "part of a weight that one step changes"}
     )
+    decay: float = field(
+        default=0.01,
+        metadata={"unit": "ratio", "doc": "part of a weight that its decay takes at a step"},
+    )
     samples: int = field(
         default=6, metadata={"unit": "points", "doc": "sampled steps that must show it"}
     )
 
     name: ClassVar[str] = "update_ratio"
-    layered: ClassVar[bool] = True
+    layered: ClassVar[bool | None] = None
     context: ClassVar[tuple[str, ...]] = ("learning_rate",)
     default_match: ClassVar[Mapping[str, str]] = {"stat": "update_ratio"}
 
@@ -80,6 +91,7 @@ class UpdateRatio:
         check("side", self.side in _SIDES, "high or low")
         check("large", 0 < self.large < np.inf, "more than 0")
         check("small", 0 < self.small < np.inf, "more than 0")
+        check("decay", 0 < self.decay < np.inf, "more than 0")
         check("samples", self.samples >= 2, "at least 2 sampled steps")
 
     @property
@@ -95,6 +107,9 @@ class UpdateRatio:
         """BAD where it shows; high only at the end of the first samples, and OK from then on."""
         health = np.full(window.new, Health.UNKNOWN, np.int8)
         layers, n, need = window.layers, len(window.steps), self._lasting
+        if window.values.ndim == 1:
+            known = np.isfinite(window.values)
+            return Verdicts(in_a_row(window, window.values >= self.decay, known, self.samples))
         if layers is None or n < need or not window.new:
             return Verdicts(health)
         ratios = window.values[:, weights(layers, self.side == "low")]
@@ -133,7 +148,8 @@ class UpdateRatio:
     def explain(self, window: Window) -> Evidence:
         """The weights, worst first, with what a step changes of them."""
         layers = window.layers
-        assert layers is not None
+        if layers is None:
+            return _of_decay(window)
         columns = weights(layers, self.side == "low")
         views = window.values[:, columns].T[None]
         sick = np.flatnonzero(self._sick(views, layers)[0])
@@ -151,6 +167,17 @@ class UpdateRatio:
         )
         worst = float(levels[order[0]]) if len(order) else float("nan")
         return Evidence(worst, seen, int(window.steps[0]), names)
+
+
+def _of_decay(window: Window) -> Evidence:
+    taken, first, last = float(window.values[-1]), int(window.steps[0]), int(window.steps[-1])
+    left = max(0.0, 1.0 - taken) ** 100
+    seen = (
+        f"it takes {number(taken)} of a group's weights at each step, of which without gradients "
+        f"{number(left)} would be left after 100 steps (steps {first} to {last}; usual are 1e-6 to "
+        "1e-4)"
+    )
+    return Evidence(taken, seen, first)
 
 
 @lru_cache(maxsize=64)

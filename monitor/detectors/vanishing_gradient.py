@@ -93,8 +93,10 @@ class VanishingGradient:
 
     @property
     def lookback(self) -> int:
-        """As many sampled steps as must show it."""
-        return self.samples
+        """As many sampled steps as must show it, and those before it is believed: by the time it
+        is told it may have been so from the very first on, and the alert should say since when.
+        """
+        return SETTLED + self.samples
 
     def __call__(self, window: Window) -> Verdicts:
         """BAD where all of the last samples show the fall, OK where the last one does not."""
@@ -102,12 +104,10 @@ class VanishingGradient:
         columns = weights(window.layers) if window.layers is not None else NO_COLUMNS
         if len(columns[0]) < self.layers or not window.new:
             return Verdicts(health)
-        logs = scales(window, columns)
-        decades, tau, known = slopes(logs, self.layers)
-        falls = known & (decades >= np.log10(self.fall)) & (tau >= self.order)
-        if falls.any():
-            falls &= ~stepwise(logs, decades, joints(window.layers))
-        sick = falls & (window.index + np.arange(len(falls)) >= SETTLED)
+        early = max(0, len(window.steps) - window.new - self.samples + 1)
+        logs = scales(window, columns)[early:]
+        falls, known = self._falls(logs, window.layers)
+        sick = falls & (window.index + early + np.arange(len(falls)) >= SETTLED)
         begin = len(sick) - window.new
         # Runs of sick samples, unknown ones in between neither counted nor forgiven.
         padded = np.concatenate((np.zeros(self.samples - 1, np.bool_), sick))
@@ -117,12 +117,25 @@ class VanishingGradient:
         health[counts[begin:] == self.samples] = Health.BAD
         return Verdicts(health)
 
+    def _falls(
+        self, logs: Floats, layers: Layers | None
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Per sampled step of [T, n]: whether it shows the fall, and whether that is known."""
+        decades, tau, known = slopes(logs, self.layers)
+        falls = known & (decades >= np.log10(self.fall)) & (tau >= self.order)
+        if falls.any():
+            falls &= ~stepwise(logs, decades, joints(layers))
+        return falls, known
+
     def explain(self, window: Window) -> Evidence:
         """Both ends of the network, the layers whose gradient is lost, and what squashes it."""
         layers = window.layers
         assert layers is not None
         columns = weights(layers)
-        logs = median(scales(window, columns).T)
+        every = scales(window, columns)
+        others = np.flatnonzero(~self._falls(every, layers)[0])
+        onset = int(window.steps[others[-1] + 1 if len(others) else 0])
+        logs = median(every[-self.samples :].T)
         decades = float(slopes(logs[None], self.layers)[0][0])
         known = np.flatnonzero(np.isfinite(logs))
         names = [layers.names[columns[0][i]] for i in known]
@@ -131,19 +144,19 @@ class VanishingGradient:
         top = float(median(logs[-ends:]))
         lost = [i for i in np.argsort(logs) if logs[i] < top - np.log10(self.fall) * 2 / 3]
         culprits = squashing(layers, [int(columns[0][i]) for i in known])
-        step, first = int(window.steps[-1]), int(window.steps[0])
+        step = int(window.steps[-1])
         seen = (
             f"the gradient falls {fold(10**decades)} from output to input: "
             f"RMS {number(10 ** logs[-1])} at {names[-1]}, "
-            f"{number(10 ** logs[0])} at {names[0]} (steps {first} to {step}, "
-            f"{len(known)} layers)"
+            f"{number(10 ** logs[0])} at {names[0]} (step {step}, so since "
+            f"step {onset}; {len(known)} layers)"
         )
         if culprits:
             shown = ", ".join(culprits[:3]) + (", ..." if len(culprits) > 3 else "")
             seen += f"; {len(culprits)} of them run into a sigmoid or tanh ({shown})"
         facts = {"saturating": ", ".join(culprits), "ratio": number(10**decades)}
         at_fault = tuple(names[i] for i in lost) or (names[int(np.argmin(logs))],)
-        return Evidence(10**decades, seen, first, at_fault, facts)
+        return Evidence(10**decades, seen, onset, at_fault, facts)
 
 
 Columns = tuple[NDArray[np.intp], Floats]

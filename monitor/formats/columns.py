@@ -4,7 +4,7 @@ An event with one scalar is, in bytes: the wall time's key and double; the step'
 or neither for step 0; then a *template*, which says the tag and the like; and the value's four
 bytes. Wherever a record begins, its template ends four bytes before the payload's end: so the
 last bytes of all payloads are gathered as rows, what stands before the template is blanked by a
-mask for its length, and a product with random odd weights finds the template that was learned
+mask for its length, and a product with odd weights finds the template that was learned
 under that hash. It counts only if it is the same, byte for byte.
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.formats.bulk import Block
+from monitor.formats.proto import NO_SCALARS
 from monitor.points import Floats, Ints
 
 WIDTHS = (32, 64, 128, 256)
@@ -30,6 +31,7 @@ _WALL_KEY, _STEP_KEY, _SUMMARY_KEY = 0x09, 0x10, 0x2A
 _SHORTEST = 20
 _LONGEST_TEMPLATE = WIDTHS[-1] - _VALUE
 _SLOTS_PER_TEMPLATE = 32
+_GOLDEN = 0x9E37_79B9_7F4A_7C15
 
 U64 = NDArray[np.uint64]
 
@@ -44,12 +46,14 @@ class Fields:
 
     walls: Floats
     steps: Ints
+    heads: Ints
+    """Bytes of wall time and step, which the summary follows; 0 for an event of another shape."""
     templates: Ints
-    """Lengths of the templates in bytes; 0 for an event that is of another shape."""
+    """Lengths of the templates in bytes; 0 for an event of another shape."""
 
 
 def fields(block: Block) -> Fields:
-    """Wall times, steps and the templates' lengths; only where the length is not 0."""
+    """Wall times and steps of a block's events; they count only where the head is not 0."""
     data, starts = block.data, block.starts
     raw = np.frombuffer(data, np.uint8)
     # The shortest payload has four bytes and a CRC after it: reading on is clipped, not an error.
@@ -64,12 +68,53 @@ def fields(block: Block) -> Fields:
         steps[stepless] = 0
         size[stepless] = -1
     lengths = block.ends - starts
-    templates = lengths - (10 + _VALUE) - size
-    plain = (raw[starts] == _WALL_KEY) & ((key == _STEP_KEY) & (size > 0) | stepless)
-    plain &= (lengths >= _SHORTEST) & (templates > 0) & (templates <= _LONGEST_TEMPLATE)
+    heads = size + 10
+    whole = (raw[starts] == _WALL_KEY) & ((key == _STEP_KEY) & (size > 0) | stepless)
+    whole &= lengths >= _SHORTEST
+    if not bool(whole.all()):
+        heads[~whole] = 0
+    templates = lengths - _VALUE - heads
+    plain = whole & (templates > 0) & (templates <= _LONGEST_TEMPLATE)
     if not bool(plain.all()):
         templates[~plain] = 0
-    return Fields(walls, steps, templates)
+    return Fields(walls, steps, heads, templates)
+
+
+def silent(block: Block, rows: Ints, heads: Ints) -> NDArray[np.bool_]:
+    """Which of ``rows`` [K] hold one value, and that is a histogram, an image or a sound: [K].
+
+    It says of many what :func:`monitor.formats.proto.holds_no_scalar` says of one; what is not so
+    simple is left to that. ``heads`` are those of all the block's events: [M].
+    """
+    data = np.frombuffer(block.data, np.uint8)
+    at, ends = block.starts[rows] + heads[rows], block.ends[rows]
+    found = (heads[rows] > 0) & (at <= len(data) - 8)
+    for keys, goes_to_end in _NO_SCALAR:
+        word = np.ndarray((len(data) - 7,), "V8", block.data, strides=(1,))
+        opening = word[np.where(found, at, 0)].view("<u8")
+        length, size = _varints(opening >> np.uint64(8))
+        at = at + 1 + size
+        found &= keys[opening.astype(np.uint8)] & (size > 0)
+        after = at + length
+        found &= after == ends if goes_to_end else after <= len(data) - 8
+        at = at if goes_to_end else after
+    return found
+
+
+def _keys(*some: int) -> NDArray[np.bool_]:
+    """Which of the 256 bytes are among ``some``."""
+    among = np.zeros(256, np.bool_)
+    among[list(some)] = True
+    return among
+
+
+_NO_SCALAR = (
+    (_keys(_SUMMARY_KEY), True),
+    (_keys(0x0A), True),  # value
+    (_keys(0x0A), False),  # tag
+    (_keys(*NO_SCALARS), True),
+)
+"""The fields on the way to what is no scalar, and whether each goes to the event's end."""
 
 
 def _varints(words: U64) -> tuple[Ints, Ints]:
@@ -185,10 +230,8 @@ class _Shelf:
 
 @cache
 def _weights(width: int) -> U64:
-    """Odd and at random, the same in every process: [width / 8]."""
-    words = np.random.default_rng(width).integers(1, 1 << 63, width // 8, np.uint64)
-    odd: U64 = words | np.uint64(1)
-    return odd
+    """Odd, and without a pattern: the powers of 2**64 over the golden ratio, [width / 8]."""
+    return np.array([pow(_GOLDEN, i + 1, 1 << 64) for i in range(width // 8)], np.uint64)
 
 
 @cache

@@ -261,6 +261,11 @@ class EventDecoder:
         every = np.arange(len(block))
         numbers = self._known.templates().find(block, every, lengths)
         todo, size = np.flatnonzero(numbers == NONE), _FIRST_LOOKS
+        if len(todo):
+            silent = columns.silent(block, todo, fields.heads)
+            steps[todo[silent]], walls[todo[silent]] = 0, math.nan
+            self._silent.extend(todo[silent].tolist())
+            todo = todo[~silent]
         single: list[tuple[int, Series, float]] = []
         while len(todo):
             now, todo = todo[:size], todo[size:]

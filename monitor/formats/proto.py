@@ -57,7 +57,8 @@ def _messages(message: bytes, wanted: int) -> list[bytes]:
 
 
 _SUMMARY_KEY, _VALUE_KEY, _TAG_KEY = 0x2A, 0x0A, 0x0A
-_NO_SCALARS = frozenset((0x22, 0x2A, 0x32))  # image, histo, audio
+NO_SCALARS = frozenset((0x22, 0x2A, 0x32))
+"""Keys of a value's fields image, histo and audio."""
 
 
 def holds_no_scalar(event: bytes, at: int) -> bool:
@@ -78,7 +79,7 @@ def holds_no_scalar(event: bytes, at: int) -> bool:
             return False
         size, at = wire.read_varint(event, at + 1)
         at += size
-        if event[at] not in _NO_SCALARS:
+        if event[at] not in NO_SCALARS:
             return False
         size, at = wire.read_varint(event, at + 1)
         return at + size == end

@@ -63,7 +63,7 @@ _COMPARING = frozenset((
 ))  # fmt: skip
 """Where a loss holds the output against a target."""
 
-_LOSS_ARITHMETIC = _VIEWS | frozenset((
+LOSS_ARITHMETIC = _VIEWS | frozenset((
     "Mean", "Sum", "Mul", "Div", "Add", "Neg", "Pow", "Abs", "Sqrt", "NllLoss", "NllLoss2D",
     "NllLossNd", "Index", "Gather", "MaskedSelect", "Stack", "Cat", "KlDiv",
 ))  # fmt: skip
@@ -249,7 +249,7 @@ def _comparisons(graph: Graph) -> Iterator[int]:
         kind = graph.kinds[node]
         if kind in _COMPARING:
             yield node
-        if kind in _LOSS_ARITHMETIC:
+        if kind in LOSS_ARITHMETIC:
             for operand in graph.inputs[node]:
                 if operand not in known:
                     known.add(operand)

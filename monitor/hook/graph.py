@@ -59,4 +59,9 @@ def graph_of(loss: Tensor) -> Graph | None:
         for i, node in enumerate(nodes)
         if getattr(node, "variable", None) is not None
     }
-    return Graph([_NUMBERED.sub("", node.name()) for node in nodes], inputs, leaves)
+    return Graph([operation(node) for node in nodes], inputs, leaves)
+
+
+def operation(node: Any) -> str:
+    """Name of what a node of autograd's is the derivative of: ``Addmm``, ``NllLoss``."""
+    return _NUMBERED.sub("", node.name())

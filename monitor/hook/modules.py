@@ -36,6 +36,10 @@ SATURATED = 0.99
 abs(y) > 0.99 (Tanh, Softsign). A softmax is saturated where a row's largest entry exceeds 0.99:
 single entries near 0 are what a softmax over many classes looks like when all is well."""
 
+ROW = 8
+"""Entries of a softmax's row from which on its sharpness means something: attention over a single
+place is one-hot whatever the weights, and so is the first row under a causal mask."""
+
 
 def leaves(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """(name, module) of the modules whose outputs are looked at, each once.
@@ -75,6 +79,8 @@ def saturated(module: nn.Module, output: Tensor) -> Tensor | None:
     if isinstance(module, _SYMMETRIC):
         return (sample(output, SAMPLED).abs() > SATURATED).float().mean()
     if isinstance(module, nn.Softmax) and module.dim in (-1, output.ndim - 1):
+        if output.shape[-1] < ROW:
+            return None
         rows = output.reshape(-1, output.shape[-1])
         few = max(1, SAMPLED // rows.shape[1])
         rows = rows[:: -(-rows.shape[0] // few) | 1]

@@ -23,8 +23,10 @@ from monitor.hook.cadence import Cadence, Unrest
 from monitor.hook.callbacks import Callback
 from monitor.hook.clipping import TAG as BEFORE_CLIPPING
 from monitor.hook.clipping import Clipping
+from monitor.hook.decay import decay_per_step
 from monitor.hook.facts import facts, learning_rates
 from monitor.hook.guard import Guard
+from monitor.hook.guess import Guess
 from monitor.hook.handle import Number
 from monitor.hook.inspection import TABLE, Inspection
 from monitor.hook.layout import Layout, layout, unwrapped
@@ -79,6 +81,7 @@ class Session:
         self._guard.run("parameters", self._refresh)
         self._inspection = Inspection(inner) if rank == 0 else None
         self._inspected = 0
+        self._guess = Guess(self._parameters.owns) if rank == 0 else None
         self._clipping = Clipping(self._parameters.owns)
         self._scaling = LossScaling(self._number, self._on_skipped)
         self._progress = Progress(len(optimizers))
@@ -140,6 +143,8 @@ class Session:
         self._scaling.remove()
         if self._inspection is not None:
             self._inspection.remove()
+        if self._guess is not None:
+            self._guess.remove()
         for handle in self._handles:
             handle.remove()
         self._writer.close(finished)
@@ -253,11 +258,14 @@ class Session:
             return {}, {}  # what is the same on all ranks is said once, by the first
         rates, more = learning_rates(self._alive())
         numbers.update(rates)
+        numbers.update(decay_per_step(self._alive()))
         tensors.update(more)
         counts, more = self._progress.scalars(ref() for ref in self._optimizers)
         numbers.update(counts)
         tensors.update(more)
         tensors.update(self._parameters.compared())
+        if self._guess is not None:
+            tensors.update(self._guess.taken())
         before = self._clipping.norm()
         if before is not None:
             tensors[BEFORE_CLIPPING] = before

@@ -37,8 +37,8 @@ from watchdog.observers.api import BaseObserver
 
 COALESCE_SECONDS = 0.02
 """Waits end at most this often because of hints, unless told otherwise."""
-STORM_HINTS = 100
-"""So many hints within a second are a storm."""
+STORM_HINTS = 50
+"""So many hints within a second are a storm: twice as many as the waits that they could end."""
 STORM_SECONDS = 10.0
 LONGEST_STORM_SECONDS = 320.0
 """How long the hints stay off after a storm has begun; twice as long each time that it still

@@ -120,3 +120,34 @@ def test_units_that_are_all_alike() -> None:
 def test_of_a_resumed_run_nothing_is_said_of_its_units() -> None:
     found = follow(BadInit(), np.array([3.0, 3.0]), 5000 + np.arange(2))
     assert (healths(found) == Health.UNKNOWN).all()
+
+
+GUESS = "health/cost_over_guess"
+
+
+@pytest.mark.parametrize("cuts", [(), (1, 3, 5)])
+def test_first_predictions_that_cost_far_more_than_a_guess(cuts: tuple[int, ...]) -> None:
+    values = np.array([30.7, 30.8, 29.9, 29.0, 28.0, 27.0])
+    verdicts = follow(BadInit(), values, tag=GUESS, cuts=cuts)
+    assert healths(verdicts).tolist() == [0, 0, 0, 0, 0, 2]
+    evidence = bad(verdicts)
+    assert evidence.value == 30.7
+    assert "30.7 times what guessing would" in evidence.seen
+    assert evidence.onset_step == 0
+
+
+def test_the_first_predictions_alone_count() -> None:
+    soon = np.array([30.7, 1.1, 1.0, 1.0, 1.0, 1.0])
+    assert healths(follow(BadInit(), soon, tag=GUESS)).tolist() == [0, 1, 1, 1, 1, 2]
+    thrown = np.array([1.0, 13.5, 20.0, 20.0, 20.0, 20.0])
+    assert first_bad(follow(BadInit(), thrown, tag=GUESS)) is None
+
+
+@pytest.mark.parametrize("value", [1.0, 0.01, 4.0, np.nan])
+def test_a_guess_and_what_was_trained_before_are_no_fault(value: float) -> None:
+    assert first_bad(follow(BadInit(), np.full(6, value), tag=GUESS)) is None
+
+
+def test_the_first_predictions_of_a_resumed_run_say_nothing() -> None:
+    values, steps = np.full(6, 30.0), 5000 + np.arange(6)
+    assert first_bad(follow(BadInit(), values, steps, tag=GUESS)) is None

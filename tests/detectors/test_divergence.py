@@ -126,6 +126,40 @@ def test_bumps_of_a_young_run_are_none(seed: int, n: int) -> None:
     assert judged(loss) is None
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_first_batch_that_costs_nothing_is_no_measure(seed: int) -> None:
+    """Margins that are met in some batches: zeros among what is otherwise as it always was."""
+    rng = np.random.default_rng(seed)
+    loss = np.maximum(rng.normal(0.05, 0.1, size=500), 0.0)
+    loss[0] = 0.0
+    assert judged(loss) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_in_much_noise_it_is_told_where_the_rate_has_grown(seed: int) -> None:
+    """All is lost again, but within five times the noise, as in games: what tells is the rate."""
+    n = 900
+    t = np.arange(n) / n
+    noise = 0.22 * np.random.default_rng(seed).normal(size=n)
+    loss = 1.4 - 1.0 * np.minimum(t / 0.1, 1) + 1.05 * np.clip((t - 0.5) / 0.15, 0, 1) + noise
+
+    def with_rate(rate: Floats) -> Verdict | None:
+        return first_bad(follow(Divergence(), loss, context={"learning_rate": rate}))
+
+    bad = with_rate(1e-5 * np.exp(8 * t))
+    assert bad is not None
+    for rate in (np.full(n, 1e-3), 1e-3 * (1 - t)):
+        later = with_rate(rate)
+        assert later is None or later.at > bad.at + 40
+
+
+def test_a_steady_climb_is_no_wandering() -> None:
+    """Fifty epochs, of which the last half climb by as much each."""
+    t = np.arange(50) / 50
+    loss = 0.4 + 1.9 * np.exp(-t / 0.1) + 4 * np.maximum(t - 0.5, 0)
+    assert judged(loss + 0.02 * np.random.default_rng(0).normal(size=50)) is not None
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_part_that_is_lost_bit_by_bit_and_for_good(seed: int) -> None:
     """A language model that comes from 11 to 3.9 and goes back to 5.8: a quarter of its way."""
@@ -162,3 +196,14 @@ def test_values_that_grow_with_the_returns(quick: float, seed: int) -> None:
     detector = Divergence()
     assert first_bad(follow(detector, loss, context={"reward": reward + 200 * noise})) is None
     assert first_bad(follow(detector, loss, context={"reward": 20 + 2 * noise})) is not None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_climb_may_be_wilder_than_what_was_learnt(seed: int) -> None:
+    """Noise as large as the loss: what was gained has to be held against that of then."""
+    n = np.arange(600)
+    wild = 1 + 0.4 * np.random.default_rng(seed).normal(size=600)
+    loss = 0.3 + 2 * np.exp(-n / 20) + 0.3 * np.exp(np.maximum(n - 150, 0) / 100)
+    bad = judged(np.abs(loss * wild))
+    assert bad is not None
+    assert judged(np.abs((0.6 + 2 * np.exp(-n / 20)) * wild)) is None

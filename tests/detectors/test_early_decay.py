@@ -100,3 +100,16 @@ def test_a_decay_at_the_floor_is_none(n: int, noise: float, last: float, seed: i
     nothing = 2.3 * np.exp(-t / 0.05) * np.exp(0.3 * rng.normal(size=n)) + 1e-4
     for loss in (floor, nothing):
         assert first_bad(follow(EarlyDecay(), loss, context={"learning_rate": rate})) is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("height", [3.0, 100.0, 8000.0])
+def test_what_was_thrown_and_came_down_has_learnt_nothing(height: float, seed: int) -> None:
+    """A warm-up upside down: the first steps throw the loss far above its start, and then it is
+    stuck there. That the rate has gone since is not why.
+    """
+    n = np.arange(500)
+    thrown = height * np.exp(-np.abs(n - 3) / 12.0) * (n > 0)
+    noise = 0.02 * np.random.default_rng(seed).normal(size=500)
+    context = {"learning_rate": 0.5 * 10 ** -np.minimum(2.0, n / 20)}
+    assert first_bad(follow(EarlyDecay(), 1.39 + 0.01 + thrown + noise, context=context)) is None

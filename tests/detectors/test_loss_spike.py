@@ -72,3 +72,22 @@ def test_look_alikes(seed: int) -> None:
     ]
     for loss in quiet:
         assert patterns(loss) == set()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("n", [300, 1500, 5000])
+def test_a_tail_so_heavy_that_it_hides_its_own_spikes(n: int, seed: int) -> None:
+    """Squares of Student's t with one degree of freedom: one batch in twenty is far out, too."""
+    rng = np.random.default_rng(seed)
+    outliers = 0.002 * rng.standard_t(1.0, size=(n, 32)) ** 2
+    loss = 0.1 + np.exp(-np.arange(n) / (0.1 * n)) + outliers.mean(axis=1)
+    assert first_bad(follow(LossSpike(), loss)) is not None
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("width", [0.3, 0.6, 0.8])
+def test_log_normal_scatter_about_what_is_learnt_has_none(width: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    level = 0.1 + np.exp(-np.arange(4000) / 400)
+    loss = level * np.exp(width * rng.normal(size=4000))
+    assert first_bad(follow(LossSpike(), loss)) is None

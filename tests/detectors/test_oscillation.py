@@ -205,3 +205,17 @@ def test_grown_wild(seed: int, scale: float, shift: float) -> None:
     never = 0.02 + 0.1 * np.exp(np.minimum(t / 250, 5)) * noise  # a policy's
     for loss in (grows, batches, spikes, worse, never):
         assert judged((loss + shift) * scale) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("period", [30, 60])
+def test_a_loss_that_rings_from_the_start_and_dies_away(period: int, seed: int) -> None:
+    """A momentum of 0.999: down within a few steps, back to the start, and so on."""
+    n = np.arange(600)
+    noise = 0.02 * np.random.default_rng(seed).normal(size=600)
+    ringing = 0.4 * np.exp(-n / 400) * np.cos(2 * np.pi * n / period)
+    bad = first_bad(follow(Oscillation(), 0.5 + ringing + noise))
+    assert bad is not None
+    assert bad.at < 8 * period
+    once = 0.5 + 0.4 * np.exp(-n / 20) * np.cos(2 * np.pi * n / period) + noise
+    assert first_bad(follow(Oscillation(), once)) is None

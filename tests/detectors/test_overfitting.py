@@ -77,3 +77,28 @@ def test_a_steep_fall_before_is_no_noise(n: int, seed: int) -> None:
     assert bad is not None
     assert bad.at < 0.65 * n
     assert judged(val - 0.8 * np.maximum(t - 0.2, 0), 14 * np.exp(-t / 0.06)) is None
+
+
+def test_few_validations_that_wander_are_no_rise() -> None:
+    """A lucky minimum and a few higher points after it: six to fifteen validations, half of the
+    noise of each handed on to the next, as weights that jitter do.
+    """
+    rng = np.random.default_rng(3)
+    said = 0
+    for _ in range(150):
+        n = int(rng.integers(6, 16))
+        jitter = rng.normal(size=n)
+        for i in range(1, n):
+            jitter[i] = 0.5 * jitter[i - 1] + 0.87 * jitter[i]
+        val = 1 + np.exp(-np.arange(n) / (0.1 * n)) + 0.1 * jitter
+        said += judged(val, np.exp(-np.arange(n) / n)) is not None
+    assert said <= 3
+
+
+def test_a_rise_in_perfect_order_is_told_in_half_the_time() -> None:
+    """Five in a hundred of what was gained, without any noise, are worth a word."""
+    t = np.arange(60) / 60
+    val = 0.5 + 2 * np.exp(-t / 0.05) + 0.5 * np.maximum(t - 0.4, 0)
+    bad = judged(val, 2.5 * np.exp(-t / 0.05))
+    assert bad is not None
+    assert bad.at <= 0.53 * 60

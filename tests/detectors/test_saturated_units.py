@@ -78,13 +78,55 @@ def test_a_resumed_run_may_be_sure_already() -> None:
             "Linear", "GELUActivation", "Linear", "Linear", "Tanh", "Dropout", "Linear"
         ),  # a pooler
         net("ConvTranspose2d", "ReLU", "Conv2d", "Tanh", "Conv2d", "LeakyReLU", "Linear"),
-        net("Linear", "Softmax", "Linear", "Softmax", "Linear"),  # attention
+        net("Linear", "GELU", "Linear", "Softmax"),  # a sure classifier
         net("Linear", "Hardtanh", "Linear"),
     ],
 )
 def test_outputs_and_gates_are_left_alone(layers: Layers) -> None:
     found = healths(follow(SaturatedUnits(), shares(layers, 1.0), layers=layers))
     assert (found == Health.UNKNOWN).all()
+
+
+ATTENTION = net(*("Linear", "Linear", "Softmax", "Linear", "LayerNorm") * 3, "Linear")
+
+
+def test_attention_that_begins_one_hot() -> None:
+    verdicts = follow(SaturatedUnits(), shares(ATTENTION, 0.7), layers=ATTENTION)
+    assert healths(verdicts).tolist() == [0] * 4 + [2] * 16 + [0] * 20
+    bad = first_bad(verdicts)
+    assert bad is not None
+    assert bad.evidence is not None
+    assert bad.evidence.layers == ("2", "7", "12")
+    assert "3 of 3 softmax layers look at one place only in most rows" in bad.evidence.seen
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, np.array([0.9, 0.2, 0.1]), np.nan])
+def test_attention_that_is_spread_or_sharp_in_one_layer(value: Floats | float) -> None:
+    values = shares(ATTENTION, value)
+    assert first_bad(follow(SaturatedUnits(), values, layers=ATTENTION)) is None
+
+
+def test_attention_that_learns_to_be_sharp() -> None:
+    values = shares(ATTENTION, 0.99, 100)
+    values[:18] = shares(ATTENTION, 0.0, 18)
+    assert first_bad(follow(SaturatedUnits(), values, layers=ATTENTION)) is None
+    resumed = follow(SaturatedUnits(), values[20:], 5000 + np.arange(80), layers=ATTENTION)
+    assert first_bad(resumed) is None
+
+
+def test_attention_that_spreads_again_is_well() -> None:
+    values = shares(ATTENTION, 0.9)
+    values[25:] = shares(ATTENTION, 0.1, 15)
+    found = healths(follow(SaturatedUnits(), values, layers=ATTENTION)).tolist()
+    assert found == [0] * 4 + [2] * 16 + [0] * 5 + [1] * 15
+
+
+def test_tanh_layers_are_told_before_attention() -> None:
+    both = net(*("Linear", "Tanh") * 3, "Softmax", "Linear")
+    bad = first_bad(follow(SaturatedUnits(), shares(both, 0.9), layers=both))
+    assert bad is not None
+    assert bad.evidence is not None
+    assert "3 of 3 hidden sigmoid or tanh layers" in bad.evidence.seen
 
 
 def test_a_batch_norm_between_does_not_make_it_a_gate() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def trained(
             health.log({"train/loss": loss.detach()}, step)
     follower = Follower([logdir], load(None))
     follower.catch_up(final=True)
-    return [a for a in follower.alerts() if a.rule.alert == "UnchangedWeights"]
+    return [a for a in follower.alerts() if a.rule.alert in ("UnchangedWeights", "NothingMoves")]
 
 
 def adam(parameters: object) -> torch.optim.Optimizer:
@@ -99,6 +100,71 @@ def test_weights_that_were_meant_to_be_trained(
     assert alert.fired.step <= 130
 
 
+def of_a_copy() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    model = net()
+    return copy.deepcopy(model), adam(model.parameters())
+
+
+def below_half_a_bit() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    model = net()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.sign_()
+    return model, torch.optim.SGD(model.parameters(), 1e-12)
+
+
+@pytest.mark.parametrize("make", [of_a_copy, below_half_a_bit])
+def test_nothing_moves_though_gradients_come(make: Make, tmp_path: Path) -> None:
+    (alert,) = trained(tmp_path, make)
+    assert alert.rule.alert == "NothingMoves"
+    assert "none of the 6 trainable parameters has moved" in alert.evidence.seen
+    assert alert.active
+    assert alert.fired.step <= 20
+
+
+class Elsewhere(torch.optim.SGD):
+    """Moves weights of higher precision, which are written back once the step is over."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
+        self.masters = copy.deepcopy(model)
+        super().__init__(self.masters.parameters(), 0.01)
+        self.register_step_pre_hook(self.take)
+
+    def take(self, *_: object) -> None:
+        pairs = zip(self.masters.parameters(), self.model.parameters(), strict=True)
+        for master, parameter in pairs:
+            parameter.data.copy_(master.data)  # those of the step before
+            master.grad = parameter.grad
+
+
+def elsewhere() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    model = net()
+    return model, Elsewhere(model)
+
+
+def no_rate() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    model = net()
+    return model, torch.optim.SGD(model.parameters(), 0.0)
+
+
+class Met(torch.nn.Module):
+    """What it has to learn is learnt: no gradient is left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = net()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = 0.0 * self.body(x)
+        return out
+
+
+def met() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    model = Met()
+    return model, torch.optim.SGD(model.parameters(), 0.01)
+
+
 def frozen() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     model = net()
     model[:4].requires_grad_(False)
@@ -140,6 +206,9 @@ def whole(kind: type[torch.optim.Optimizer], rate: float) -> Make:
         (whole(torch.optim.AdamW, 1e-3), 200),
         (frozen, 0),
         (spare, 0),
+        (elsewhere, 0),
+        (no_rate, 0),
+        (met, 0),
     ],
 )
 def test_look_alikes_stay_quiet(make: Make, warmup: int, seed: int, tmp_path: Path) -> None:

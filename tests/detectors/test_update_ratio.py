@@ -114,3 +114,26 @@ def test_look_alikes_stay_quiet(seed: int) -> None:
         assert verdict(values, "high") is None
         assert verdict(values, "low") is None
     assert verdict(zero, "high") is None
+
+
+def decayed(values: Floats) -> Verdict | None:
+    """Of the part that decay takes at each step."""
+    return first_bad(follow(UpdateRatio(), values, tag="health/decay_per_step"))
+
+
+def test_weights_that_decay_takes_within_a_hundred_steps() -> None:
+    bad = decayed(np.full(30, 0.09))
+    assert bad is not None
+    assert bad.at == 5
+    assert bad.evidence is not None
+    assert bad.evidence.value == 0.09
+    assert "8.019e-05 would be left after 100 steps" in bad.evidence.seen
+    late = decayed(np.where(np.arange(80) < 50, 1e-4, 0.05))
+    assert late is not None
+    assert late.at == 55
+
+
+def test_usual_decay_and_a_peak_of_the_rate_are_left_alone() -> None:
+    assert decayed(np.full(60, 2e-3)) is None
+    assert decayed(np.zeros(60)) is None
+    assert decayed(np.where(np.arange(60) % 20 < 4, 0.02, 1e-3)) is None

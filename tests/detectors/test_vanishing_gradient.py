@@ -137,3 +137,23 @@ HEALTHY = [
 def test_healthy_networks_do_not(recipe: Recipe) -> None:
     log = train(replace(recipe, steps=40))
     assert first_bad(follow(VanishingGradient(), log.layer_grads, layers=log.layers)) is None
+
+
+@pytest.mark.parametrize(("since", "onset"), [(0, 0), (3, 3), (30, 30)])
+def test_it_is_told_since_when(since: int, onset: int) -> None:
+    values = norms(FALLING, steps=60)
+    values[:since] = norms(np.full(DEPTH, -3.0), steps=since)
+    bad = first_bad(follow(VanishingGradient(), values, 10 * np.arange(60), layers=CHAIN))
+    assert bad is not None
+    assert bad.evidence is not None
+    assert bad.evidence.onset_step == 10 * onset
+    assert f"since step {10 * onset};" in bad.evidence.seen
+
+
+def test_one_look_that_was_well_begins_it_anew() -> None:
+    values = norms(FALLING, steps=40)
+    values[4] = norms(np.full(DEPTH, -3.0), steps=1)
+    bad = first_bad(follow(VanishingGradient(), values, layers=CHAIN))
+    assert bad is not None
+    assert bad.evidence is not None
+    assert bad.evidence.onset_step == 5

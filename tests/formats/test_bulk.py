@@ -89,6 +89,21 @@ def test_the_same_damage_twice_does_not_cancel() -> None:
         assert payloads_of(bytes(broken)) is None
 
 
+@pytest.mark.parametrize("record", [0, 700, 1200, 3500, 3999])
+def test_damage_in_any_of_the_pieces_that_are_summed(record: int) -> None:
+    data, payloads = file([30] * 4000)
+    assert payloads_of(data) == payloads
+    broken = bytearray(data)
+    broken[46 * record + 20] ^= 1
+    assert payloads_of(bytes(broken)) is None
+
+
+def test_long_records_in_a_row() -> None:
+    """Of a length of two bytes there need not be a zero word, and four in a row may lack one."""
+    data, payloads = file([30, *[600] * 40, 30, *[70_000] * 3, 601, 603, 30])
+    assert payloads_of(data) == payloads
+
+
 def test_records_of_less_than_four_bytes_are_left_to_the_caller() -> None:
     assert payloads_of(encode(b"long enough") + encode(b"abc") + encode(b"long enough")) is None
 

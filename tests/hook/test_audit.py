@@ -15,7 +15,7 @@ from torch import Tensor, nn  # noqa: E402
 import monitor  # noqa: E402
 from monitor.engine import Engine  # noqa: E402
 from monitor.formats.event import EventDecoder  # noqa: E402
-from monitor.hook import graph, inspection, seams  # noqa: E402
+from monitor.hook import graph, guess, inspection, seams  # noqa: E402
 from monitor.notices import AlertDocument, document  # noqa: E402
 from monitor.rules.default import load  # noqa: E402
 from monitor.rules.templates import render  # noqa: E402
@@ -373,11 +373,12 @@ def test_the_function_is_unwrapped_once_enough_was_seen(tmp_path: Path) -> None:
     original = vars(Tensor)["backward"]
     network, unused = mlp(), nn.ModuleDict({"used": mlp(), "unused": nn.Linear(8, 1)})
     for model, losses in ((network, 1), (unused, inspection.LOSSES)):
-        with monitor.watch(model, logdir=tmp_path / str(losses)):
-            for _ in range(losses):
+        with monitor.watch(model, logdir=tmp_path / str(losses)) as health:
+            for step in range(max(losses, guess.LOOKS)):
                 assert vars(Tensor)["backward"] is not original
                 out = model["used"](VECTORS) if isinstance(model, nn.ModuleDict) else model(VECTORS)
                 mse(out).backward()
+                health.step(step)
             assert vars(Tensor)["backward"] is original
     with monitor.watch(network, logdir=tmp_path / "unseen"):
         assert vars(Tensor)["backward"] is not original

@@ -80,6 +80,11 @@ def test_a_softmax_is_saturated_by_its_winner_not_by_its_losers(tmp_path: Path) 
     assert sure.column("act_saturated_fraction", "1") == [1.0]
 
 
+def test_a_softmax_over_a_few_entries_says_nothing(tmp_path: Path) -> None:
+    few = one_step(nn.Sequential(nn.Linear(8, 4), nn.Softmax(dim=-1)), torch.randn(4, 8), tmp_path)
+    assert all(math.isnan(value) for value in few.column("act_saturated_fraction", "1"))
+
+
 def test_parameters_equal_the_plain_formulas(tmp_path: Path) -> None:
     torch.manual_seed(1)
     network = mlp().train()

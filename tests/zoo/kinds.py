@@ -31,6 +31,7 @@ FILES = (
     "healthy_games",
     "healthy_steps",
     "healthy_models",
+    "healthy_weights",
     "faulty_numbers",
     "faulty_loss",
     "faulty_progress",
@@ -48,6 +49,7 @@ FILES = (
     "faulty_steps",
     "faulty_scalars",
     "faulty_models",
+    "faulty_weights",
     "case_study",
 )
 
