@@ -222,12 +222,17 @@ def _swing(levels: Floats) -> float:
 
 
 def _faster(curve: Curve, hold: int) -> bool:
-    """The learning rate is known to be greater by half than where the loss was lowest."""
+    """The learning rate is known to be greater by half than ever until the loss was lowest.
+
+    A warm restart goes back to a rate at which it has learnt before.
+    """
     rates = curve.context.get("learning_rate", np.empty(0))
     mean = curve.mean[: len(rates) - hold]
     if not len(mean) or not np.isfinite(mean).any():
         return False
-    return bool(rates[-1] > 1.5 * rates[int(np.nanargmin(mean))])
+    before = rates[: int(np.nanargmin(mean)) + 1]
+    before = before[np.isfinite(before)]
+    return len(before) > 0 and bool(rates[-1] > 1.5 * before.max())
 
 
 _LONG = 0.3
