@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from monitor.detectors.not_learning import rewarded
+from monitor.detectors.not_learning import got_on, rewarded
 from monitor.detectors.robust import Bins, at_quantile, bins_of, check, middle, number
 from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
 
@@ -40,7 +40,8 @@ class Divergence:
     Or bad where it is beyond its first value by ``factor`` times that value and by 3 ``factor``
     times the noise (or 10 ``factor`` times that value, in any noise, if it jumped there at once);
     a tenth of ``factor`` will do where it has grown exponentially from the start: over five sixths
-    of the run each gain is 1.15 times the one before or more, and the last beyond all noise.
+    of the run each gain is 1.15 times the one before or more, and the last beyond all noise; but
+    not where a reward has risen beyond its scatter, with which values grow.
 
     Defaults: ``share`` 0.6, since warm restarts and cyclic rates cost up to a third of what was
     gained; ``noise`` 6, since adversaries and games drift by up to five times their noise;
@@ -95,7 +96,7 @@ class Divergence:
         n = len(bins)
         hold = self._held(bins)
         noise = self.noise * (0.5 if _faster(curve, hold) else 1.0)
-        found = self._climbed(bins, hold, self.share, noise)
+        found = self._climbed(bins, hold, self.share, noise, gains=got_on(curve))
         brief = max(bins.bins(40), hold // 2)
         # All is lost, and by far: that can be told in half the time.
         if found is OK and brief < hold and bins.mean[-1] > bins.head[0]:
@@ -121,10 +122,16 @@ class Divergence:
         return not len(rates) or not rates[-1] > 1.1 * rates[min(best_at + 2, len(rates) - 1)]
 
     def _climbed(
-        self, bins: Bins, hold: int, share: float, times: float, clear: float = 1
+        self,
+        bins: Bins,
+        hold: int,
+        share: float,
+        times: float,
+        clear: float = 1,
+        gains: bool = False,
     ) -> Verdict:
         """It has been up for ``hold`` bins by ``share`` of what was gained and so many ``times``
-        the noise; ``clear``: how many times as much has to be seen.
+        the noise; ``clear``: how many times as much has to be seen; ``gains``: so does the reward.
         """
         n, mean = len(bins), bins.mean
         size = max(3, min(hold, self._held(bins)) // 2)
@@ -144,7 +151,7 @@ class Divergence:
         rise = floor - best
         improvement = max(start - best, 0.0)
         now = middle(mean[-hold:])
-        if clear == 1 and self._blown_up(bins, floor, noise):
+        if clear == 1 and not gains and self._blown_up(bins, floor, noise):
             first = float(bins.head[0])
             return self._bad(bins, now, first, 0, floor - first, size)
         top = float(levels[best_at:].max())
@@ -215,12 +222,18 @@ def _swing(levels: Floats) -> float:
 
 
 def _faster(curve: Curve, hold: int) -> bool:
-    """The learning rate is known to be greater by half than where the loss was lowest."""
+    """The learning rate is known to be greater by half than ever until the loss was lowest.
+
+    A warm restart goes back to a rate at which it has learnt before.
+    """
     rates = curve.context.get("learning_rate", np.empty(0))
     if len(rates) <= hold or not rates[-1] > 1.5 * np.fmin.reduce(rates):  # As most; or NaN.
         return False
     mean = curve.mean[:-hold]
-    return bool(np.isfinite(mean).any()) and bool(rates[-1] > 1.5 * rates[int(np.nanargmin(mean))])
+    if not np.isfinite(mean).any():
+        return False
+    before = rates[: int(np.nanargmin(mean)) + 1]
+    return bool(rates[-1] > 1.5 * np.fmax.reduce(before))
 
 
 _LONG = 0.3

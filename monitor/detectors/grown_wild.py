@@ -15,7 +15,8 @@ def grown_wild(bins: Bins, start: float, growth: float, swing: float) -> tuple[f
     And by ``swing`` times all that was gained, to above its start, while its level has neither
     fallen nor risen by as much: minibatch noise is as large as the batches differ, which changes
     with the loss and not without it, so that such noise comes from the weights. A loss that grows
-    with its noise (a value function with the returns) is another matter.
+    with its noise (a value function with the returns), or had not fallen by three times what
+    it scattered at first, is another matter.
     """
     quarter = len(bins) // 4
     if bins.points < _POINTS or quarter < 4:
@@ -31,7 +32,12 @@ def grown_wild(bins: Bins, start: float, growth: float, swing: float) -> tuple[f
         return None  # It is on its way elsewhere: divergence.
     gain = max(start - min(levels), 0.0)
     high = middle(bins.high[last])
-    if 2.8 * size < swing * gain or high < start + 0.5 * size or abs(levels[1] - levels[0]) > size:
+    if (
+        start - levels[0] < 3 * before
+        or 2.8 * size < swing * gain
+        or high < start + 0.5 * size
+        or abs(levels[1] - levels[0]) > size
+    ):
         return None
     return size, (
         f"the loss swings by about {number(2.8 * size)} around {number(levels[1])} up to step "

@@ -139,6 +139,17 @@ def rewarded(curve: Curve) -> bool:
     return rewards is not None and bool(np.isfinite(rewards).any())
 
 
+def got_on(curve: Curve) -> bool:
+    """The reward has risen beyond its scatter: values grow with the returns, and their losses."""
+    rewards: Floats = curve.context.get("reward", np.empty(0))
+    known = rewards[np.isfinite(rewards)]
+    if len(known) < 12:
+        return False
+    late = known[-(len(known) // 4) :]
+    now = middle(late)
+    return now - middle(known[:3]) > 3 * SIGMA * middle(np.abs(late - now))
+
+
 def rising(curve: Curve) -> bool:
     """The learning rate has not been up for half of the run: it is warming up."""
     rates: Floats = curve.context.get("learning_rate", np.empty(0))

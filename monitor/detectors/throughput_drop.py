@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.detectors.not_learning import rewarded
-from monitor.detectors.robust import at_quantile, check, middle, number
+from monitor.detectors.robust import SIGMA, at_quantile, check, middle, number
 from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
 
 
@@ -21,7 +21,9 @@ class ThroughputDrop:
     Sees when the points of the whole curve were written: seconds per step of each bin, wall time
     over steps, whatever the values are. What it was: the lowest median of an eighth of the bins
     before the last ``hold`` of the run. Bad where four fifths of those last bins (five at least)
-    take ``factor`` times as long, for ``lasting`` seconds at least.
+    take ``factor`` times as long, for ``lasting`` seconds at least, and longer than the scatter
+    from one to the next explains (four standard errors of either, since it is asked again and
+    again).
 
     Or sees what the script itself measured: ``of`` *seconds* (any unit will do) or of *rate*. That
     of reinforcement learning falls when the learning begins, and is left alone.
@@ -96,7 +98,7 @@ class ThroughputDrop:
         whole = (n - hold) // size
         before = np.sort(each[: whole * size].reshape(whole, size), axis=1)[:, size // 2]
         was = float(before.min())
-        if was <= 0 or now <= self.factor * was:
+        if was <= 0 or now <= max(self.factor, _by_chance(each, hold, size)) * was:
             return OK
         slow = np.flatnonzero(each < self.factor * was)
         begin = int(slow[-1]) + 1 if len(slow) else 0
@@ -119,3 +121,10 @@ class ThroughputDrop:
             f"a step takes {number(now)}{unit}, {number(now / was)} times the {number(was)}{unit} "
             f"that it took before,"
         )
+
+
+def _by_chance(each: Floats, hold: int, size: int) -> float:
+    """What the last ``hold`` over the best ``size`` may come to without any slowing down."""
+    logs = np.log(each[each > 0])
+    scatter = SIGMA * middle(np.abs(np.diff(logs))) / 2**0.5 if len(logs) > 1 else 0.0
+    return float(np.exp(4 * scatter * (hold**-0.5 + size**-0.5)))

@@ -51,6 +51,7 @@ _ALONE = re.compile(
     r"|mae|rmse|ppl|perplexity|bpb|bpc|bpd"
 )
 """Parts that may as well be all there is; games' losses, penalties and priors never are."""
+_LEAPS = frozenset({"ppl", "perplexity"})
 _LOSS = re.compile(r"(?:loss|losses|nll|xent)\d*")
 """A negative log-likelihood, or cross-entropy, is always a loss, whatever else its name says."""
 _CRITERION = re.compile(
@@ -140,7 +141,10 @@ def stands_for(run: str, tag: str) -> str | None:
     (role, *_) = sorted(builtin_roles(run, tag)) or [""]
     if not role.endswith("_part"):
         return None
-    parts = filter(_PART.fullmatch, _parted(_words(unquote(tag))).split())
+    parts = list(filter(_PART.fullmatch, _parted(_words(unquote(tag))).split()))
+    # A perplexity has a loss for its logarithm: what is noise there leaps here.
+    if role == "train_loss_part" and not _LEAPS.isdisjoint(parts):
+        return None
     return role.removesuffix("_part") if all(map(_ALONE.fullmatch, parts)) else None
 
 

@@ -186,6 +186,18 @@ def test_a_part_that_is_lost_bit_by_bit_and_for_good(seed: int) -> None:
     assert first_bad(follow(Divergence(), creeps, context=context)) is not None
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("quick", [0.03, 0.1])
+def test_values_that_grow_with_the_returns(quick: float, seed: int) -> None:
+    t = np.arange(400) / 400
+    reward = 3000 * (1 - np.exp(-t / quick))
+    loss = 0.2 + 0.02 * reward**1.1 * np.random.default_rng(seed).gamma(4, 0.25, size=400)
+    noise = np.random.default_rng(seed + 9).normal(size=400)
+    detector = Divergence()
+    assert first_bad(follow(detector, loss, context={"reward": reward + 200 * noise})) is None
+    assert first_bad(follow(detector, loss, context={"reward": 20 + 2 * noise})) is not None
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_climb_may_be_wilder_than_what_was_learnt(seed: int) -> None:
     """Noise as large as the loss: what was gained has to be held against that of then."""
@@ -195,3 +207,17 @@ def test_a_climb_may_be_wilder_than_what_was_learnt(seed: int) -> None:
     bad = judged(np.abs(loss * wild))
     assert bad is not None
     assert judged(np.abs((0.6 + 2 * np.exp(-n / 20)) * wild)) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_half_the_noise_is_not_enough_where_the_rate_has_been_as_high_before(seed: int) -> None:
+    """At a warm restart; a rate that has never been so high is another matter."""
+    t = np.arange(700)
+    noise = 0.02 * np.random.default_rng(seed).normal(size=700)
+    loss = 0.24 + 0.16 * np.exp(-t / 60) + np.where(t >= 600, 0.09, 0.0) + noise
+    restart = 0.51 + 0.49 * np.cos(np.pi * (t % 600) / 600)
+    raised = np.where(t >= 600, 3.0, 1.0)
+    assert first_bad(follow(Divergence(), loss, context={"learning_rate": restart})) is None
+    assert first_bad(
+        follow(Divergence(), loss + 0.15 * (t >= 600), context={"learning_rate": raised})
+    )

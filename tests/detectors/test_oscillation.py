@@ -202,7 +202,8 @@ def test_grown_wild(seed: int, scale: float, shift: float) -> None:
     batches = level + np.where(t > 800, 0.1, 0.02) * noise  # a quarter of the batch, and less
     spikes = level + 0.02 * noise + np.where(t % 40 == 39, t / 200, 0.0)
     worse = level + np.where(t > 800, 3.0 + noise, 0.02 * noise)  # a harder task
-    for loss in (grows, batches, spikes, worse):
+    never = 0.02 + 0.1 * np.exp(np.minimum(t / 250, 5)) * noise  # a policy's
+    for loss in (grows, batches, spikes, worse, never):
         assert judged((loss + shift) * scale) is None
 
 

@@ -75,3 +75,12 @@ def test_what_the_script_measures(seed: int) -> None:
     for looks_alike in (each, compiled, evaluated, np.zeros(N), each / each):
         assert not measured(looks_alike, "seconds")
         assert not measured(32 / np.maximum(looks_alike, 1e-9), "rate")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_steps_that_differ_by_a_third_are_slow_by_chance(seed: int) -> None:
+    each = 0.3 * np.exp(0.3 * np.random.default_rng(seed).normal(size=400))
+    assert not measured(each, "seconds")
+    assert not measured(1 / each, "rate")
+    assert judged(100 * each) is None
+    assert measured(each * np.where(np.arange(400) < 200, 1.0, 3.0), "seconds")
