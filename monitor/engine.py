@@ -15,14 +15,15 @@ import numpy as np
 
 from monitor.alerts import Alert, Moment
 from monitor.attempts import Attempt, Failures, begin, note
+from monitor.context import ContextColumn, joined
 from monitor.detectors.base import PulseDetector
 from monitor.episodes import Episodes, Track
 from monitor.heartbeat import Heartbeat
 from monitor.plans import Plan, Planner
-from monitor.points import LAYER_PREFIX, START_PREFIX, Batch, Column, Floats, Layers, Points
+from monitor.points import LAYER_PREFIX, Batch, Column, Floats, Layers, Points
 from monitor.ranks import Ranks
 from monitor.rules.model import RuleSet
-from monitor.series import ContextColumn, Stretch, as_of, restarts, slice_points, starts
+from monitor.series import Stretch, restarts, slice_points
 from monitor.views import RunView
 
 WRITERS_PER_SERIES = 16
@@ -152,7 +153,9 @@ class Engine:
     def _join(self, run: _Run, plan: Plan, points: Points) -> Mapping[str, Floats]:
         # A series need not be looked up in its own past: it knows itself as it is now.
         others = {
-            role: _joined(run, role, points.clock) for role in plan.context if role not in plan.own
+            role: joined(run.context, role, points.clock)
+            for role in plan.context
+            if role not in plan.own
         }
         return {**others, **dict.fromkeys(plan.own, points.values)}
 
@@ -258,13 +261,6 @@ def _about(run: _Run, alerts: Iterable[Alert]) -> Iterator[Alert]:
         evidence = alert.evidence
         facts = {**known, **evidence.facts}
         yield replace(alert, evidence=replace(evidence, facts=facts)) if known else alert
-
-
-def _joined(run: _Run, role: str, clock: Floats) -> Floats:
-    """What a role says as of each time, or said first."""
-    if role.startswith(START_PREFIX):
-        return starts(run.context.get(role.removeprefix(START_PREFIX), {}), clock)
-    return as_of(run.context.get(role, {}), clock)
 
 
 def _trend(run: _Run) -> Floats:

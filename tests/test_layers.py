@@ -86,8 +86,8 @@ ALLOWED: dict[str, set[str]] = {
     "history": {"points", "ranks", "series", "sources", "numpy"},
     "follower": {"alerts", "engine", "parallel", "rules", "sources", "views"},
     "parallel": {"engine", "rules", "sources", "joblib"},
-    "engine": {"alerts", "attempts", "detectors", "episodes", "heartbeat", "plans", "points"}
-    | {"ranks", "rules", "series", "views", "numpy"},
+    "engine": {"alerts", "attempts", "context", "detectors", "episodes", "heartbeat", "plans"}
+    | {"points", "ranks", "rules", "series", "views", "numpy"},
     "attempts": {"alerts", "detectors", "episodes", "plans", "points", "rules", "series", "numpy"},
     "plans": {"detectors", "points", "rules"},
     "ruletests": {"alerts", "engine", "nearest", "notices", "points", "rules"}
@@ -102,6 +102,7 @@ ALLOWED: dict[str, set[str]] = {
     "rules": {"detectors", "nearest", "points", "numpy", "pydantic", "pydantic_core", "yaml"},
     "detectors": {"nearest", "points", "numpy"},
     "series": {"bins", "points", "recent", "numpy"},
+    "context": {"points", "recent", "numpy"},
     "bins": {"points", "numpy"},
     "recent": {"numpy"},
     "heartbeat": {"points", "numpy"},
