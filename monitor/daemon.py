@@ -32,7 +32,7 @@ from monitor.sinks.log import Logger
 from monitor.sinks.prometheus import Exposition
 from monitor.sources.logdir import FORGET_AFTER_SECONDS
 from monitor.sources.scan import Root
-from monitor.sources.wake import Waker
+from monitor.sources.wake import COALESCE_SECONDS, Waker
 from monitor.views import RunView
 from monitor.web import Door
 
@@ -51,12 +51,14 @@ seconds of the last time, nor for more than a tenth of the time."""
 LISTEN_SECONDS = 10.0
 """Silence is listened to this often: it counts from minutes on. The ledger hears as often that the
 daemon is alive."""
-PAUSE_SECONDS = 0.044
+READING_PAUSES = 50
+SHORT_PAUSE_SECONDS = 0.036
 LONG_PAUSE_SECONDS = 0.15
-"""A run that writes all the time is read 22 times a second: each pass costs about as much whether
-it finds three points or three hundred, and nobody's alert can wait no longer than that. After a
-long pass the daemon rests for as long as it took, up to the long pause. It sits beside expensive
-work: a thousand busy runs are read less often, and more of each at once."""
+"""After a pass the daemon rests for fifty times as long as it took, up to the short pause; and at
+least for as long as it took, up to the long one. A pass costs about as much whether it finds three
+points or three hundred, so that passes are what a busy run costs; the short pause keeps an alert
+within 50 ms. It sits beside expensive work: a thousand busy runs are read less often, and more of
+each at once."""
 CATCH_UP_SHARE, CATCH_UP_NICENESS = 0.5, 10
 """Of the cores, when there is much to read at the start: the training has precedence."""
 RELOAD_TIMEOUT_SECONDS = 120.0
@@ -103,7 +105,8 @@ class Settings:
 
 def _pause(busy: float) -> float:
     """How long to rest after a pass that took ``busy`` seconds."""
-    return max(PAUSE_SECONDS, min(busy, LONG_PAUSE_SECONDS))
+    short = min(READING_PAUSES * busy, SHORT_PAUSE_SECONDS)
+    return max(COALESCE_SECONDS, short, min(busy, LONG_PAUSE_SECONDS))
 
 
 def _news(notice: Notice) -> News:
