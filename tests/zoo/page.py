@@ -66,6 +66,12 @@ _UNSURE = """\
 * A loss at its **lowest** may stay there: for faults that build up the onset is where they show,
   for `overfitting` where validation has risen for good by a twentieth of its least or of its fall,
   for what climbs by and by where half of what was gained is lost.
+* A **task that becomes harder** at a stroke (`longer_and_longer_horizons`) and labels that go bad
+  at one (`labels_spoilt`) are the same event in a loss: it is up and stays there. The monitor
+  speaks of both.
+* A **value function** whose loss grows tenfold may feed on itself or follow its agent's rising
+  returns. Where a reward is logged and rises it is left alone; where none is, it is told only if
+  it grows by more (`values_that_feed_on_themselves`).
 
 """
 
