@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from monitor.detectors.not_learning import got_on, rewarded
+from monitor.detectors.rewards import got_on, rewarded
 from monitor.detectors.robust import Bins, at_quantile, bins_of, check, middle, number
 from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
 

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from monitor.detectors.rewards import rewarded
 from monitor.detectors.robust import SIGMA, Bins, bins_of, check, middle, number, tau
 from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
 
@@ -131,23 +132,6 @@ def _slow(curve: Curve) -> bool:
     """A second or more from point to point, as epochs take."""
     took = float(curve.wall_times[-1] - curve.wall_times[0])
     return took >= float(curve.count - curve.per_bin)
-
-
-def rewarded(curve: Curve) -> bool:
-    """The run logs a reward: its losses are no measure of what it learns."""
-    rewards = curve.context.get("reward")
-    return rewards is not None and bool(np.isfinite(rewards).any())
-
-
-def got_on(curve: Curve) -> bool:
-    """The reward has risen beyond its scatter: values grow with the returns, and their losses."""
-    rewards: Floats = curve.context.get("reward", np.empty(0))
-    known = rewards[np.isfinite(rewards)]
-    if len(known) < 12:
-        return False
-    late = known[-(len(known) // 4) :]
-    now = middle(late)
-    return now - middle(known[:3]) > 3 * SIGMA * middle(np.abs(late - now))
 
 
 def rising(curve: Curve) -> bool:

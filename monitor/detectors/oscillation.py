@@ -10,7 +10,7 @@ import numpy as np
 
 from monitor.detectors.above_chance import worse_than_guessing
 from monitor.detectors.grown_wild import grown_wild
-from monitor.detectors.not_learning import rewarded
+from monitor.detectors.rewards import rewarded
 from monitor.detectors.ringing import rings
 from monitor.detectors.robust import Bins, at_quantile, bins_of, check, fold, middle, number
 from monitor.detectors.swings import calmness, cycles, largest, structure

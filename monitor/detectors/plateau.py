@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from monitor.detectors.not_learning import rewarded
+from monitor.detectors.rewards import rewarded
 from monitor.detectors.robust import (
     SIGMA,
     Bins,

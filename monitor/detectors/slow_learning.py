@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from monitor.detectors.not_learning import guessing, rewarded
+from monitor.detectors.not_learning import guessing
+from monitor.detectors.rewards import rewarded
 from monitor.detectors.robust import bins_of, check, middle, number
 from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.detectors.not_learning import rewarded
+from monitor.detectors.rewards import rewarded
 from monitor.detectors.robust import SIGMA, at_quantile, check, middle, number
 from monitor.points import OK, UNKNOWN, Curve, Evidence, Floats, Health, Verdict
 
