@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
 
 from monitor.alerts import Moment, Positions, State, any_bad
-from monitor.detectors.base import CurveDetector, FoldDetector, Memory, WindowDetector
+from monitor.detectors.base import (
+    Bounded,
+    BoundedFold,
+    CurveDetector,
+    FoldDetector,
+    Memory,
+    WindowDetector,
+)
 from monitor.episodes import Episodes, Track
 from monitor.plans import Plan
-from monitor.points import Curve, Evidence, Floats, Layers, Points, Window
+from monitor.points import Curve, Evidence, Extent, Floats, Layers, Points, Window
 from monitor.rules.model import Rule
 from monitor.series import CurveBuilder, Ring, Stretch
 
@@ -40,6 +47,8 @@ class Attempt:
     windows: list[Track]
     curves: list[Track]
     folds: list[Folding]
+    foreseeable: bool
+    """The extremes of new points can tell that no rule has anything to say of them."""
     last_step: int = 0
     last_clock: float = 0.0
     layers: Layers | None = None
@@ -77,6 +86,23 @@ class Attempt:
                     except Exception as error:  # noqa: BLE001 - see Failures
                         note(failures, track.rule, error)
 
+    def is_indifferent_to(self, extent: Extent, failures: Failures) -> bool:
+        """Whether no rule would say anything of points that reach so far, if they come next."""
+        if not self.foreseeable or extent.first_step < self.last_step:
+            return False
+        if self.curve is not None and extent.points >= self.curve.until_judgement:
+            return False
+        low, high = extent.low, extent.high
+        windows = (
+            _is_quiet(t, failures, cast("Bounded", t.rule.detector).cannot_be_bad, low, high)
+            for t in self.windows
+        )
+        folds = (
+            _is_quiet(f.track, failures, _bounded(f).no_fold_is_bad, f.memory, low, high)
+            for f in self.folds
+        )
+        return all(windows) and all(folds)
+
     def drop_curve(self) -> None:
         """Its curve is not judged any more."""
         self.curve, self.curves = None, []
@@ -99,8 +125,24 @@ def begin(plan: Plan, points: Points) -> Attempt:
             Folding(Track(rule, tag), cast("FoldDetector", rule.detector).begin())
             for rule in plan.folds
         ],
+        foreseeable=plan.foreseeable,
         layers=points.layers,
     )
+
+
+def _bounded(folding: Folding) -> BoundedFold:
+    return cast("BoundedFold", folding.track.rule.detector)
+
+
+def _is_quiet(
+    track: Track, failures: Failures, cannot_be_bad: Callable[..., bool], *what: object
+) -> bool:
+    """Whether points of which that can be said leave a track as it is."""
+    try:
+        return track.life.state is State.INACTIVE and cannot_be_bad(*what)
+    except Exception as error:  # noqa: BLE001 - see Failures
+        note(failures, track.rule, error)
+        return False
 
 
 def note(failures: Failures, rule: Rule, error: Exception) -> None:

@@ -52,7 +52,7 @@ LISTEN_SECONDS = 10.0
 """Silence is listened to this often: it counts from minutes on. The ledger hears as often that the
 daemon is alive."""
 READING_PAUSES = 50
-SHORT_PAUSE_SECONDS = 0.034
+SHORT_PAUSE_SECONDS = 0.04
 LONG_PAUSE_SECONDS = 0.15
 """After a pass the daemon rests for fifty times as long as it took, up to the short pause; and at
 least for as long as it took, up to the long one. A pass costs about as much whether it finds three
@@ -239,6 +239,7 @@ class Daemon:
         """Tells what is news in all that was there; from now on the daemon is ready."""
         self._publish(frozenset(self._follower.views))
         self._ledger.ready(self._follower.views, time.time())
+        self._metrics.follow(self._follower)
         self._report_problems()
         # What was read stays: a garbage collector that walks through the memories of a thousand
         # runs every few seconds costs more than all else that is done for idle ones.
@@ -295,6 +296,7 @@ class Daemon:
             elif now - heard >= CALM_SECONDS:
                 waker.calm()
             if now - checked >= STAT_SECONDS:
+                self._metrics.follow(self._follower)
                 self._report_problems()
                 checked = now
             busy += time.monotonic() - now
@@ -341,7 +343,6 @@ class Daemon:
         self._tell(found)
         if changed:
             self._changes.tell(changed, [_news(notice) for notice in found])
-        self._metrics.follow(self._follower)
         self._screen.show(list(self._follower.views.values()))
 
     def _tell(self, notices: Sequence[Notice]) -> None:

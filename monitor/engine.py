@@ -6,7 +6,7 @@ fed and their order; only :meth:`Engine.tick` is handed the daemon's time, for s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import cast
@@ -19,6 +19,7 @@ from monitor.context import ContextColumn, joined
 from monitor.detectors.base import PulseDetector
 from monitor.episodes import Episodes, Track
 from monitor.heartbeat import Heartbeat
+from monitor.held import Held
 from monitor.plans import Plan, Planner
 from monitor.points import LAYER_PREFIX, Batch, Column, Floats, Layers, Points
 from monitor.ranks import Ranks
@@ -49,6 +50,7 @@ class _Run:
     scalars: dict[str, float] = field(default_factory=dict)
     layer_stats: dict[str, tuple[Layers, Floats]] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
+    held: Held = field(default_factory=Held)
 
 
 class Engine:
@@ -71,11 +73,16 @@ class Engine:
             run = self._runs[batch.run] = self._new(batch.run)
         if batch.facts:
             run.facts = MappingProxyType({**run.facts, **batch.facts})
-        judged: list[Points] = []
-        for column in batch.columns:
-            plan = self._remember(run, column)
-            if not plan.idle:
-                judged.append(column.points())
+        columns = [column for column in batch.columns if not self._remember(run, column).idle]
+        if columns and not self._holds(run, batch, columns):
+            clock = batch.events.clock
+            self._judge(run, run.held.release(columns, float(clock[-1]) if len(clock) else 0.0))
+        run.heartbeat.hear(batch)
+
+    def _holds(self, run: _Run, batch: Batch, columns: Sequence[Column]) -> bool:
+        return run.held.takes(batch, columns, run.plans, run.attempts, self.failures)
+
+    def _judge(self, run: _Run, judged: Sequence[Points]) -> None:
         # Context first, all of it: joining is by time, so what was written later is not seen.
         for points in judged:
             for role in run.plans[points.key.tag].serves:
@@ -93,7 +100,6 @@ class Engine:
         for columns in run.context.values():
             for past in columns.values():
                 past.trim()
-        run.heartbeat.hear(batch)
 
     def _new(self, name: str) -> _Run:
         pulses = [Track(rule, LIVENESS) for rule in self._planner.pulses(name)]
@@ -198,6 +204,7 @@ class Engine:
         return frozenset(name for name, run in self._runs.items() if self._listen(run, now))
 
     def _listen(self, run: _Run, now: float) -> bool:
+        self._judge(run, run.held.release((), run.heartbeat.last_clock))
         pulse = run.heartbeat.pulse()
         moment = Moment(pulse.events, pulse.last_step, now)
         changed = False

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import cast
 
-from monitor.detectors.base import CurveDetector, FoldDetector, PulseDetector, WindowDetector
+from monitor.detectors.base import (
+    Bounded,
+    BoundedFold,
+    CurveDetector,
+    FoldDetector,
+    PulseDetector,
+    WindowDetector,
+)
 from monitor.points import START_PREFIX, TAG_PREFIX
 from monitor.rules.model import Rule, RuleSet
 
@@ -36,6 +43,13 @@ class Plan:
     def judged(self) -> bool:
         """Whether a detector looks at it."""
         return bool(self.windows or self.curves or self.folds)
+
+    @property
+    def foreseeable(self) -> bool:
+        """Whether those that look at each point can tell from extremes that there is nothing."""
+        return all(isinstance(rule.detector, Bounded) for rule in self.windows) and all(
+            isinstance(rule.detector, BoundedFold) for rule in self.folds
+        )
 
     @property
     def idle(self) -> bool:

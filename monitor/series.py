@@ -166,7 +166,7 @@ class CurveBuilder:
             self._bins = Bins(stretch.context)
         at = 0
         while at < len(stretch):
-            take = min(self._until_judgement(), len(stretch) - at)
+            take = min(self.until_judgement, len(stretch) - at)
             self._add(stretch.cut(at, at + take))
             at += take
             if self._due():
@@ -188,7 +188,9 @@ class CurveBuilder:
             return 2
         return BINS_PER_JUDGEMENT * self._per_bin
 
-    def _until_judgement(self) -> int:
+    @property
+    def until_judgement(self) -> int:
+        """So many more points, and the curve is judged again."""
         if self.count < EVERY_POINT_UNTIL:
             return 1
         return self._rhythm() - self.count % self._rhythm()

@@ -86,8 +86,18 @@ ALLOWED: dict[str, set[str]] = {
     "history": {"points", "ranks", "series", "sources", "numpy"},
     "follower": {"alerts", "engine", "parallel", "rules", "sources", "views"},
     "parallel": {"engine", "rules", "sources", "joblib"},
-    "engine": {"alerts", "attempts", "context", "detectors", "episodes", "heartbeat", "plans"}
+    "engine": {
+        "alerts",
+        "attempts",
+        "context",
+        "detectors",
+        "episodes",
+        "heartbeat",
+        "held",
+        "plans",
+    }
     | {"points", "ranks", "rules", "series", "views", "numpy"},
+    "held": {"attempts", "plans", "points"},
     "attempts": {"alerts", "detectors", "episodes", "plans", "points", "rules", "series", "numpy"},
     "plans": {"detectors", "points", "rules"},
     "ruletests": {"alerts", "engine", "nearest", "notices", "points", "rules"}

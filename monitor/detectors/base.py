@@ -130,6 +130,30 @@ class FoldDetector(Protocol):
 
 
 @runtime_checkable
+class Bounded(Protocol):
+    """A window detector that some points of a scalar series need not be shown at once.
+
+    The engine asks for no more than the extremes of what is new. Where nothing can be bad, the
+    verdicts would change nothing, and many points are judged at the cost of a few.
+    """
+
+    def cannot_be_bad(self, low: float, high: float) -> bool:
+        """Whether finite values from ``low`` to ``high`` never are, whatever came before them."""
+        ...
+
+
+@runtime_checkable
+class BoundedFold(Protocol):
+    """The same of a fold detector."""
+
+    def no_fold_is_bad(self, memory: Memory, low: float, high: float) -> bool:
+        """Whether finite values from ``low`` to ``high``, in any number, never are after what is
+        remembered.
+        """
+        ...
+
+
+@runtime_checkable
 class CurveDetector(Protocol):
     """Judges the curve so far; asked whenever some bins are complete."""
 

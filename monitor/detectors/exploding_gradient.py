@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -123,6 +124,18 @@ class ExplodingGradient:
             onset = past[2, int(below[-1]) + 1 if len(below) else 0]
             seen[:, i] = past[0, self._kept + i], level, onset
         return health, seen
+
+    def no_fold_is_bad(self, memory: Memory, low: float, high: float) -> bool:
+        """Whether the highest of all is less than ``factor`` times the lowest level there is, or
+        that could come of the new norms.
+        """
+        past, _, count, rest = memory
+        begun = rest[0, : int(count[0])].tolist()
+        low, high = min(low, *begun, math.inf), max(high, *begun, 0.0)
+        if not 0 < low <= high < math.inf:
+            return False
+        floor = min(math.log10(low), float(np.fmin.reduce(past[0], initial=math.inf)))
+        return math.log10(high) < floor + math.log10(self.factor)
 
     def explain(self, window: Window, seen: Floats) -> Evidence:
         """The level now and before."""

@@ -88,6 +88,10 @@ class NonFinite:
             health[broken] = np.where(counts[broken], Health.BAD, Health.UNKNOWN)
         return Verdicts(health)
 
+    def cannot_be_bad(self, low: float, high: float) -> bool:  # noqa: ARG002 - all are finite
+        """Finite values never are."""
+        return True
+
     def explain(self, window: Window) -> Evidence:
         """The value, and the last finite one before it; of layers, the one where it began."""
         if window.layers is not None:

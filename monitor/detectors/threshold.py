@@ -76,6 +76,14 @@ class Threshold:
         health = np.where(bad, Health.BAD, np.where(known, Health.OK, Health.UNKNOWN))
         return Verdicts(health.astype(np.int8))
 
+    def cannot_be_bad(self, low: float, high: float) -> bool:
+        """Whether all values from ``low`` to ``high`` are within the bounds."""
+        above = math.inf if self.above is None else self.above
+        below = -math.inf if self.below is None else self.below
+        if self._between:
+            return high <= above or low >= below
+        return high <= above and low >= below
+
     def explain(self, window: Window) -> Evidence:
         """The value and the bound; of layers, those beyond it, the farthest first."""
         value, step = window.values[-1], int(window.steps[-1])

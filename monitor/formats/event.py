@@ -25,7 +25,7 @@ import numpy as np
 from monitor.formats import columns, wire
 from monitor.formats.bulk import Block
 from monitor.formats.columns import NONE
-from monitor.formats.few import Columns, Reading
+from monitor.formats.few import Columns, Reading, clock_of
 from monitor.formats.known import Known, Series
 from monitor.formats.layerstats import (
     PLUGIN,
@@ -102,13 +102,8 @@ class EventDecoder:
         """What the next ``payloads`` of the file say; what is unusable is counted and skipped."""
         read = Reading()
         self._read(payloads, read)
-        clock: list[float] = []
-        latest = self._clock
-        for wall in read.walls:
-            if latest < wall < math.inf:
-                latest = wall
-            clock.append(latest)
-        self._clock = latest
+        clock = clock_of(read.walls, self._clock)
+        self._clock = clock[-1] if clock else self._clock
         frames: tuple[Points, ...] = ()
         if self._stacks:
             arrays = np.array(read.steps, np.int64), np.array(read.walls), np.array(clock)
@@ -165,12 +160,16 @@ class EventDecoder:
     # --- the long way -------------------------------------------------------------------
 
     def _long_way(self, payload: bytes, row: int, read: Reading) -> tuple[int, float]:
+        forgotten = self._known.forgotten
         try:
             return self._event(payload, row, read)
         except wire.WireError:
             self.unusable += 1
             self._silent.append(row)
             return 0, math.nan
+        finally:
+            if self._known.forgotten != forgotten:
+                self._forgot_at = row
 
     def _event(self, payload: bytes, row: int, read: Reading) -> tuple[int, float]:
         """One event, field by field: its step and wall time.
@@ -178,7 +177,7 @@ class EventDecoder:
         WireError if it is none; nothing of it counts then. ``row``: where it stands in its read.
         """
         event = event_fields(payload)
-        forgotten, sound = self._known.forgotten, True
+        sound = True
         scalars: list[tuple[Series, float]] = []
         records: list[Header | Frame | End] = []
         for value in event.values:
@@ -205,8 +204,6 @@ class EventDecoder:
             self._record(record, row)
         if len(event.values) == 1:
             self._known.learn_single(payload, event.values[0])
-        if self._known.forgotten != forgotten:
-            self._forgot_at = row
         return event.step, wall
 
     def _value(

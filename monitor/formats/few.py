@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import heapq
+import math
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import overload
@@ -12,7 +13,7 @@ from typing import overload
 import numpy as np
 
 from monitor.formats.known import Series
-from monitor.points import Column, Points, SeriesKey
+from monitor.points import Column, Extent, Points, SeriesKey
 
 
 class Reading:
@@ -48,11 +49,20 @@ class _Few:
     read: Reading
     clock: Sequence[float]
     rows: list[int] = field(default_factory=list)
+    """Positions of its events in the read."""
     values: list[float] = field(default_factory=list)
 
     @property
     def last(self) -> float:
         return self.values[-1]
+
+    def extent(self) -> Extent | None:
+        steps = self.read.steps
+        told = [steps[row] for row in self.rows]
+        # A sum that is finite has finite parts; one that overflows is only looked at closely.
+        if not math.isfinite(sum(self.values)) or told != sorted(told):
+            return None
+        return Extent(len(told), min(self.values), max(self.values), told[0], told[-1])
 
     def points(self) -> Points:
         steps, walls, clock = self.read.steps, self.read.walls, self.clock
@@ -79,15 +89,18 @@ class Columns(Sequence[Column]):
 
     @cached_property
     def _all(self) -> list[Column]:
-        found: dict[int, _Few] = {}
+        found: list[Column] = []
+        # What adds a row, and a value, to a series' column: methods that are looked up once.
+        adds: dict[Series, tuple[Callable[[int], None], Callable[[float], None]]] = {}
         for row, series, value in self._read.scalars():
-            column = found.get(series.number)
-            if column is None:
+            add = adds.get(series)
+            if add is None:
                 column = _Few(series.key, self._writer, self._read, self._clock)
-                found[series.number] = column
-            column.rows.append(row)
-            column.values.append(value)
-        return [*found.values(), *self._frames]
+                found.append(column)
+                add = adds[series] = column.rows.append, column.values.append
+            add[0](row)
+            add[1](value)
+        return [*found, *self._frames]
 
     def __len__(self) -> int:
         return len(self._all)
@@ -101,3 +114,15 @@ class Columns(Sequence[Column]):
 
     def __iter__(self) -> Iterator[Column]:
         return iter(self._all)
+
+
+def clock_of(walls: list[float], latest: float) -> list[float]:
+    """The greatest finite wall time up to each event, which is ``latest`` before the first."""
+    if walls and latest <= walls[0] and math.isfinite(sum(walls)) and walls == sorted(walls):
+        return walls  # As nearly always.
+    clock: list[float] = []
+    for wall in walls:
+        if latest < wall < math.inf:
+            latest = wall
+        clock.append(latest)
+    return clock

@@ -18,6 +18,10 @@ REREAD_BYTES = 1 << 20
 """An incomplete record up to this size is dropped and read again; a longer one is kept."""
 
 
+FLOWING = 3
+"""After so many reads in a row that found a record the file is read without a look at it first."""
+
+
 @dataclass(slots=True)
 class Counters:
     """What was read since the start; each number only grows."""
@@ -71,6 +75,7 @@ class Cursor:
         self._records = self._unusable = 0
         self._farthest = 0
         self._retries = 0
+        self._streak = 0
         self._dropped = False
 
     @property
@@ -101,6 +106,8 @@ class Cursor:
 
     def look(self) -> bool:
         """Whether there may be something to read, by the file's status."""
+        if self._streak >= FLOWING:
+            return True
         try:
             self._signature = self.medium.status()
         except FileNotFoundError:
@@ -137,8 +144,11 @@ class Cursor:
             self._begin()
             data = self._tail.read(limit)
         if isinstance(data, bytes):
-            self.problem = None
-            return self._decode(data, final)
+            self.problem, self._signature = None, self._tail.status
+            batches = self._decode(data, final)
+            self._streak = self._streak + 1 if batches else 0
+            return batches
+        self._streak = 0
         if isinstance(data, Unreadable) and not data.missing:
             self.problem = data.reason
         return []  # A file rewritten twice between two reads is read in the next pass.

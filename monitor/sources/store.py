@@ -148,12 +148,12 @@ class StoredFile:
     def written(self, status: Status) -> float:  # noqa: ARG002 - stores tell it in many ways
         return 0.0
 
-    def pieces(self, ranges: Sequence[tuple[int, int]]) -> tuple[int, list[bytes]]:
-        size = self._store.status(self._path)[0]
+    def pieces(self, ranges: Sequence[tuple[int, int]]) -> tuple[Status, list[bytes]]:
+        status = self._store.status(self._path)
         fetched, self._fetched = self._fetched, None
         if fetched is None or fetched[0] != ranges:
             fetched = ranges, self._store.read(self._path, ranges)
-        return size, fetched[1]
+        return status, fetched[1]
 
     def fetch(self, ranges: Sequence[tuple[int, int]]) -> None:
         """What the next call of :meth:`pieces` will ask for; an error is left to that."""

@@ -41,8 +41,10 @@ class Medium(Protocol):
         """When the file was last written to, by its status: seconds since the epoch; 0: unknown."""
         ...
 
-    def pieces(self, ranges: Sequence[tuple[int, int]]) -> tuple[int, list[bytes]]:
-        """Size now, and the bytes from ``begin`` up to ``end`` or the file's end, of each range."""
+    def pieces(self, ranges: Sequence[tuple[int, int]]) -> tuple[Status, list[bytes]]:
+        """How the file was right before it was read, and the bytes from ``begin`` up to ``end`` or
+        the file's end, of each range.
+        """
         ...
 
 
@@ -63,7 +65,7 @@ class LocalFile:
     def written(self, status: Status) -> float:
         return status[1] / 1e9
 
-    def pieces(self, ranges: Sequence[tuple[int, int]]) -> tuple[int, list[bytes]]:
+    def pieces(self, ranges: Sequence[tuple[int, int]]) -> tuple[Status, list[bytes]]:
         # Not to block on a named pipe; for regular files it makes no difference.
         descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
@@ -72,7 +74,7 @@ class LocalFile:
                 raise OSError(0, "not a regular file")
             # Not more than is there: a buffer of megabytes costs more than reading a few records.
             size = status.st_size
-            return size, [
+            return (size, status.st_mtime_ns, status.st_ino), [
                 os.pread(descriptor, max(0, min(end, size) - begin), begin) for begin, end in ranges
             ]
         finally:
@@ -93,6 +95,8 @@ class Tail:
         """Bytes read so far."""
         self.size = 0
         """Bytes the file had when it was last read."""
+        self.status: Status = (0, 0, 0)
+        """How it was then."""
         self._head = b""
         self._last = b""
 
@@ -100,10 +104,10 @@ class Tail:
         """At most ``limit`` further bytes; none if there are none."""
         overlap, head = len(self._last), len(self._head)
         try:
-            self.size, found = self.medium.pieces(self.wanted(limit))
+            self.status, found = self.medium.pieces(self.wanted(limit))
         except OSError as error:
             return Unreadable(error.strerror or str(error), isinstance(error, FileNotFoundError))
-        data = found[0]
+        self.size, data = self.status[0], found[0]
         same = self.size >= self.offset and data[:overlap] == self._last
         if not same or (head and found[1] != self._head):
             self.back_to(0)

@@ -135,7 +135,7 @@ class Waker(FileSystemEventHandler):
             time.sleep(max(0.0, self._woken_at + self.pause - time.monotonic()))
         if ready or stormy:
             self._woken_at = time.monotonic()
-            with contextlib.suppress(BlockingIOError):
+            if ready:
                 os.read(self._out, 1 << 16)
             # Only now: a hint before this line is about what the caller is going to read.
             self._hinted = False

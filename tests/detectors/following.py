@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.detectors.base import CurveDetector, FoldDetector, WindowDetector
-from monitor.points import Evidence, Floats, Health, Ints, Layers, Points, SeriesKey
+from monitor.points import Evidence, Floats, Health, Ints, Layers, Points, SeriesKey, Window
 from monitor.series import CurveBuilder, Ring, Stretch
 
 
@@ -34,6 +34,12 @@ def points_of(
     steps = np.arange(n, dtype=np.int64) if steps is None else steps
     clock = np.arange(n, dtype=np.float64) if clock is None else clock
     return Points(SeriesKey("run", tag), "w", steps, clock, clock, values, layers)
+
+
+def window_of(values: Floats) -> Window:
+    """All of a series, each point of it new."""
+    ring, stretch = Ring(1), Stretch(points_of(values), {})
+    return ring.window(ring.append(stretch), len(values), 1)
 
 
 def follow(

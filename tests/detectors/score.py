@@ -213,7 +213,7 @@ def main() -> None:
     """
     for title, curves, runs in (
         ("calibration", range(2), range(2)),
-        ("held out", range(30, 33), range(11, 13)),
+        ("held out", range(33, 36), range(13, 15)),
     ):
         print(table(f"{title}: synthetic curves", tally(synthetic(curves))), "\n")
         print(table(f"{title}: cases of the other detectors", others(curves)), "\n")

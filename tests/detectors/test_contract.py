@@ -14,9 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.detectors import DETECTORS
-from monitor.detectors.base import CurveDetector, FoldDetector, PulseDetector, WindowDetector
+from monitor.detectors.base import (
+    Bounded,
+    BoundedFold,
+    CurveDetector,
+    FoldDetector,
+    PulseDetector,
+    WindowDetector,
+)
 from monitor.points import Health, Pulse
-from tests.detectors.following import first_bad, follow, healths
+from tests.detectors.following import first_bad, follow, healths, window_of
 from tests.detectors.registry import (
     CHAIN,
     LAYERS,
@@ -186,3 +193,31 @@ def test_listeners_are_quiet_about_what_they_cannot_know(name: str) -> None:
     for last in (math.nan, 0.0, 1e12, -1e12):
         pulse = Pulse("run", 0, 0, last, math.nan, math.nan, ended=False)
         assert detector.listen(pulse, 1e9).health is Health.UNKNOWN
+
+
+BOUNDED = [name for name in NAMES if isinstance(default(name), Bounded | BoundedFold)]
+VALUES = st.floats(allow_nan=False, allow_infinity=False) | st.floats(0.5, 2.0)
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_what_is_said_of_extremes_holds_for_all_between_them(
+    name: str, data: st.DataObject
+) -> None:
+    detector: Any = default(name)
+    if name == "exploding_gradient":
+        detector = dataclasses.replace(detector, factor=3.0, points=30, memory=60)
+    past = data.draw(st.lists(VALUES, max_size=120))
+    new = data.draw(st.lists(VALUES, min_size=1, max_size=60))
+    values = np.array([*past, *new])
+    low, high = min(new), max(new)
+    if isinstance(detector, FoldDetector):
+        memory = detector.begin()
+        if past:
+            memory = detector.fold(memory, window_of(values[: len(past)])).memory
+        quiet = detector.no_fold_is_bad(memory, low, high)  # type: ignore[attr-defined]
+    else:
+        quiet = detector.cannot_be_bad(low, high)
+    found = healths(follow(detector, values, cuts=(len(past),) if past else ()))
+    assert not (quiet and (found[len(past) :] == Health.BAD).any())

@@ -7,7 +7,7 @@ import pytest
 
 from monitor.detectors.exploding_gradient import BLOCK, ExplodingGradient
 from monitor.points import Floats, Health
-from tests.detectors.following import first_bad, follow, healths
+from tests.detectors.following import first_bad, follow, healths, window_of
 
 N = 1500
 
@@ -84,3 +84,13 @@ def test_a_rise_that_takes_thousands_of_points(seed: int) -> None:
     assert fires(slow)
     assert not fires(slow, loss=5 - t / 2000), "while the loss falls"
     assert not fires(scatter * np.exp(np.clip((t - 3000) / 350, 0, 3.5))), "thirtyfold"
+
+
+def test_it_can_tell_from_extremes_that_nothing_explodes() -> None:
+    detector = ExplodingGradient()
+    memory = detector.fold(detector.begin(), window_of(noise(0))).memory
+    level = float(np.median(noise(0)))
+    assert detector.no_fold_is_bad(memory, level / 5, level * 5)
+    assert not detector.no_fold_is_bad(memory, level, level * 1e3)
+    assert not detector.no_fold_is_bad(memory, level / 1e3, level)  # it would be a new level
+    assert not detector.no_fold_is_bad(memory, 0.0, level)

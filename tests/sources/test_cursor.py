@@ -188,6 +188,39 @@ def test_bad_bytes_at_the_end_are_called_corrupt_after_some_passes(follower: Fol
     assert follower.counters.corrupt_records == 1
 
 
+def test_a_file_that_flows_is_not_looked_at_until_it_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower = Follower(tmp_path / "events")
+    looks = []
+    status = LocalFile.status
+
+    def counted(file: LocalFile) -> tuple[int, int, int]:
+        looks.append(file)
+        return status(file)
+
+    monkeypatch.setattr(LocalFile, "status", counted)
+    for number in range(10):
+        follower.append(record(number))
+        assert follower.read() == [number]
+    flowing = len(looks)
+    assert flowing < 10
+    assert follower.read() == []
+    assert not follower.cursor.look()
+    assert len(looks) == flowing + 1
+    follower.append(record(10))
+    assert follower.read() == [10]
+
+
+def test_a_torn_record_does_not_flow(follower: Follower) -> None:
+    for number in range(10):
+        follower.append(record(number))
+        assert follower.read() == [number]
+    follower.append(record(10)[:30])
+    assert [follower.read() for _ in range(5)] == [[]] * 5
+    assert not follower.cursor.look()
+
+
 def test_final_calls_them_corrupt_at_once(follower: Follower) -> None:
     follower.append(record(1) + b"\xff" * 40)
     assert follower.read(final=True) == [1]
