@@ -138,9 +138,9 @@ class UpdateRatio:
         if self.side == "high":
             known = np.isfinite(views).all(axis=2)
             sick = np.asarray((views >= self.large).all(axis=2) & known)
-            sick &= views.sum(axis=2) >= IN_ALL * self.large
             if not sick.any():
                 return sick
+            sick &= np.where(known[:, :, None], views, 0.0).sum(axis=2) >= IN_ALL * self.large
             last = last_ones(layers)
             others = sick[:, ~last].any(axis=1, keepdims=True)
             sick[:, last] &= others | (views[:, last] >= ALONE * self.large).all(axis=2)
