@@ -136,7 +136,7 @@ class UpdateRatio:
     def _sick(self, views: Floats, layers: Layers) -> NDArray[np.bool_]:
         """Per window and weight, from [K, N, samples]."""
         if self.side == "high":
-            known = np.isfinite(views).all(axis=2)
+            known: NDArray[np.bool_] = np.asarray(np.isfinite(views).all(axis=2))
             sick = np.asarray((views >= self.large).all(axis=2) & known)
             if not sick.any():
                 return sick
