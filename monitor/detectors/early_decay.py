@@ -27,7 +27,10 @@ class EarlyDecay:
       standard errors, and by ``falling`` of what the last lies below the first; a straight line
       has 0.33 there, a loss that has come to its floor exponentially 0.1 or less;
       it is also worth a word: 0.06 of all that was gained from the first points on; and below the
-      first loss: what was thrown up and came down again has learnt nothing,
+      first loss: what was thrown up and came down again has learnt nothing. Of a loss that is
+      never negative a quarter of itself will do for ``falling``, if it is half as much worth and
+      the rate went twice as early, in half of what ``gone`` leaves: however far it had come
+      before, what loses a quarter in a quarter is not at its floor,
     * since then it fell by less than ``kept`` times that, and the loss stands still: the last half
       of the time since brought less than a fifth of that.
 
@@ -86,7 +89,10 @@ class EarlyDecay:
         rates = np.where(np.isfinite(rates), rates, 0.0)
         top = float(rates.max())
         high = np.flatnonzero(rates > self.decayed * top)
-        if top <= 0 or not len(high) or n - 1 - int(high[-1]) < self.gone * n:
+        if top <= 0 or not len(high):
+            return OK
+        gone = (n - 1 - int(high[-1])) / n
+        if gone < self.gone:
             return OK
         bins = bins_of(curve)
         at = int(high[-1]) + 1
@@ -100,17 +106,18 @@ class EarlyDecay:
         spent = np.cumsum(rates[:at] * np.diff(bins.steps[:at], prepend=float(curve.first_step)))
         first, third, last, error = _quarters(bins, spent)
         fell, gained = third - last, first - last
-        if dead and _left(bins):
-            # Nothing is learnt any more: it had to be surely at its floor before.
-            if fell + 2 * error < self.falling * gained:
-                return OK
-        elif fell <= 3 * error or fell < self.falling * gained:
-            return OK
-        if _thrown(bins, at, last, error):
-            return OK
         # What came within the first steps counts, too: a loss that was all but flat since then
         # has a last quarter that is the lowest of them by chance.
-        if not dead and fell < _WORTH * (middle(bins.head) - last):
+        worth = _WORTH * (middle(bins.head) - last)
+        shrank = fell > max(3 * error, _SHRANK * third, 0.5 * worth) and bins.low.min() >= 0
+        shrank = shrank and gone >= (1 + self.gone) / 2
+        if dead and _left(bins):
+            # Nothing is learnt any more: it had to be surely at its floor before.
+            falling = fell + 2 * error >= self.falling * gained
+        else:
+            falling = fell > 3 * error and fell >= self.falling * gained
+            falling = falling and (dead or fell >= worth)
+        if not (falling or shrank) or _thrown(bins, at, last, error):
             return OK
         width = max(2, len(since) // 4)
         now = middle(mean[-width:])
@@ -169,6 +176,9 @@ def _left(bins: Bins) -> bool:
 
 _WORTH = 0.06
 """Part of all that was gained; a quarter that brought less is not worth a word."""
+_SHRANK = 0.25
+"""Part of itself. Schedules that are usual lower the rate at a third of the run or later, where
+many a loss that falls by such parts still does so, and would fall on for as long as one likes."""
 
 
 def _quarters(bins: Bins, spent: Floats) -> tuple[float, float, float, float]:

@@ -25,7 +25,9 @@ class Overfitting:
 
     * the rise is ``noise`` times the noise of one bin, which is taken from second differences,
       in which a trend does not count; from those since the best once there are four, if that is
-      less, which of so few it takes as much more to say as Student's t is wider;
+      less, which of so few it takes as much more to say as Student's t is wider; and by
+      sqrt(2 log n) more where none of the n bins had gained so much, since the best of bins that
+      are alike is lowest by chance;
     * the rise is ``share`` of what validation had gained, which counts as at least a tenth of
       the best, or half as much if it is three times as clear of the noise and in order by 0.8.
       Beside a huge first loss hardly any rise would do: then what is so clear needs half of
@@ -92,6 +94,9 @@ class Overfitting:
             return OK
         chance = self._by_chance(mean, at)
         gained = float(mean[0]) - best
+        if gained <= chance:
+            # Of so many that are alike, one is the lowest, by as much as that on average.
+            chance *= 1 + math.sqrt(2 * math.log(n)) / self.noise
         train = _column(curve)
         fell = float(train[:3].max()) - middle(train[-3:]) if len(train) >= 3 else gained
         order, worth = tau(since), self.share * max(gained, 0.1 * abs(best))

@@ -18,6 +18,9 @@ from monitor.points import Evidence, Floats, Health, Layers, Verdicts, Window
 
 _SIDES = ("high", "low")
 
+IN_ALL = 10.0
+"""How often ``large`` the changes of all samples add up to, at least: to the whole weight."""
+
 ALONE = 5.0
 """How much more a last layer's weight must change if no others do."""
 
@@ -33,7 +36,8 @@ class UpdateRatio:
     more dimensions) only. Usual are 1e-4 to 1e-2. With ``side``
 
     * *high*: bad where a weight changes by at least ``large`` of itself in each of the first
-      ``samples`` sampled steps, so that hardly anything is left of what it was;
+      ``samples`` sampled steps, and by ten times ``large`` in all of them together, so that hardly
+      anything is left of what it was;
     * *low*: bad where a weight's median over ``samples`` sampled steps is below ``small``
       while another weight's is above a thousand times that.
 
@@ -43,9 +47,10 @@ class UpdateRatio:
 
     Defaults: ``decay`` 0.01: of what was learnt a hundred steps ago a third is left; usual are
     1e-6 to 1e-4, and the strongest in use about 2e-3 (a rate of 0.002 and a decay of 1).
-    ``large`` 0.1: a tenth, six times in a row, is half of the weight; Adam at 0.001 begins with
-    0.01 to 0.05, residual nets at SGD's usual 0.1 with 0.06. ``small`` 1e-6: a million steps would
-    be needed. ``samples`` 6. Only the first steps tell a rate that is too
+    ``large`` 0.1: a tenth, six times in a row, and all of the weight together; Adam at 0.001 begins
+    with 0.01 to 0.05, residual nets at SGD's usual 0.1 with 0.06, and RMSprop at 0.002, whose first
+    steps are ten times as long as later ones, with 0.2, which is 0.8 together. ``small`` 1e-6: a
+    million steps would be needed. ``samples`` 6. Only the first steps tell a rate that is too
     high: later the weights have grown to fit it.
 
     The last layer, of the model or of a part of it with a name of its own (an actor beside a
@@ -131,10 +136,11 @@ class UpdateRatio:
     def _sick(self, views: Floats, layers: Layers) -> NDArray[np.bool_]:
         """Per window and weight, from [K, N, samples]."""
         if self.side == "high":
-            known = np.isfinite(views).all(axis=2)
+            known: NDArray[np.bool_] = np.asarray(np.isfinite(views).all(axis=2))
             sick = np.asarray((views >= self.large).all(axis=2) & known)
             if not sick.any():
                 return sick
+            sick &= np.where(known[:, :, None], views, 0.0).sum(axis=2) >= IN_ALL * self.large
             last = last_ones(layers)
             others = sick[:, ~last].any(axis=1, keepdims=True)
             sick[:, last] &= others | (views[:, last] >= ALONE * self.large).all(axis=2)

@@ -113,3 +113,20 @@ def test_what_was_thrown_and_came_down_has_learnt_nothing(height: float, seed: i
     noise = 0.02 * np.random.default_rng(seed).normal(size=500)
     context = {"learning_rate": 0.5 * 10 ** -np.minimum(2.0, n / 20)}
     assert first_bad(follow(EarlyDecay(), 1.39 + 0.01 + thrown + noise, context=context)) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("factor", [1e-4, 1.0, 1e3])
+@pytest.mark.parametrize("at", [0.1, 0.3])
+def test_what_had_come_far_and_yet_lost_a_quarter_of_itself(
+    at: float, factor: float, seed: int
+) -> None:
+    """By a steep fall at first the last quarter's gain is little of all; it is told where the rate
+    went so early that no usual schedule does.
+    """
+    early = at > T
+    rate = np.where(early, 1.0, 0.005)
+    spent = np.cumsum(rate) / N / at
+    loss = 12 * np.exp(-8 * spent) + 6 * np.exp(-1.6 * spent)
+    loss *= factor * np.exp(0.05 * np.random.default_rng(seed).normal(size=N))
+    assert (judged(rate, loss) is not None) == (at < 0.2)

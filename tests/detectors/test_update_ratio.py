@@ -43,6 +43,15 @@ def test_the_first_steps_throw_a_weight_away(seed: int) -> None:
     assert verdict(values, "low") is None
 
 
+def test_steps_that_are_long_at_first_only_leave_something_of_the_weight() -> None:
+    """RMSprop divides by a mean of squares that begins at zero."""
+    values = usual(0)
+    values[:, 1] = 0.11 + 0.08 / np.arange(1, T + 1)
+    assert verdict(values, "high") is None
+    values[:, 1] *= 2
+    assert verdict(values, "high") is not None
+
+
 def test_a_model_of_embeddings_only_grows_to_its_solution() -> None:
     """Matrix factorisation: what it begins with is small noise that means nothing."""
     factors = Layers(
@@ -60,7 +69,7 @@ def test_the_last_layer_alone_may_change_more(seed: int) -> None:
     values[:, -1] = 0.3
     assert verdict(values, "high") is None
     with_another = values.copy()
-    with_another[:, 1] = 0.15
+    with_another[:, 1] = 0.2
     bad = verdict(with_another, "high")
     assert bad is not None
     assert bad.evidence is not None
