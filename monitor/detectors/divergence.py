@@ -46,7 +46,8 @@ class Divergence:
     Defaults: ``share`` 0.6, since warm restarts and cyclic rates cost up to a third of what was
     gained; ``noise`` 6, since adversaries and games drift by up to five times their noise;
     ``hold`` 0.1 outlasts spikes and warm-up bumps, at a tenth of the run's time; ``factor`` 30,
-    since losses without a target (value functions, critics) grow tenfold in healthy runs.
+    since losses without a target (value functions, critics) grow tenfold in healthy runs; the
+    rule ``LossRising`` asks with 2, for information.
     ``points`` 16: five of them up and twice as many before.
 
     Stays quiet: spikes however high; warm-up bumps and restarts; discriminators that lose what

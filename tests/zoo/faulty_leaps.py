@@ -168,7 +168,7 @@ def gradient_reversed_too_strongly(script: Script) -> None:
     script.onset(300)
 
 
-@faulty("divergence", or_else=RATE, beside=WILD, hook=False)
+@faulty("divergence", or_else=RATE, beside=WILD, severity="info", hook=False)
 def values_that_feed_on_themselves(script: Script) -> None:
     """Q-learning without discount or end: each value is a bit above the next, for ever."""
     rng = script.generator()

@@ -70,8 +70,8 @@ _UNSURE = """\
   at one (`labels_spoilt`) are the same event in a loss: it is up and stays there. The monitor
   speaks of both.
 * A **value function** whose loss grows tenfold may feed on itself or follow its agent's rising
-  returns. Where a reward is logged and rises it is left alone; where none is, it is told only if
-  it grows by more (`values_that_feed_on_themselves`).
+  returns. Where a reward is logged and rises it is left alone; where none is, it is an `info` from
+  three times its start on (`values_that_feed_on_themselves`), critical if it grows by far more.
 
 """
 
