@@ -52,7 +52,7 @@ LISTEN_SECONDS = 10.0
 """Silence is listened to this often: it counts from minutes on. The ledger hears as often that the
 daemon is alive."""
 READING_PAUSES = 50
-SHORT_PAUSE_SECONDS = 0.04
+SHORT_PAUSE_SECONDS = 0.036
 LONG_PAUSE_SECONDS = 0.15
 """After a pass the daemon rests for fifty times as long as it took, up to the short pause; and at
 least for as long as it took, up to the long one. A pass costs about as much whether it finds three

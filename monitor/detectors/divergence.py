@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -47,7 +48,7 @@ class Divergence:
     gained; ``noise`` 6, since adversaries and games drift by up to five times their noise;
     ``hold`` 0.1 outlasts spikes and warm-up bumps, at a tenth of the run's time; ``factor`` 30,
     since losses without a target (value functions, critics) grow tenfold in healthy runs; the
-    rule ``LossRising`` asks with 2, for information.
+    rule ``LossRising`` asks for that alone (``share`` infinite), with 2, for information.
     ``points`` 16: five of them up and twice as many before.
 
     Stays quiet: spikes however high; warm-up bumps and restarts; discriminators that lose what
@@ -62,7 +63,10 @@ class Divergence:
 
     share: float = field(
         default=0.6,
-        metadata={"unit": "ratio", "doc": "part of the improvement that is lost again"},
+        metadata={
+            "unit": "ratio",
+            "doc": "part of the improvement that is lost again; infinity: that never counts",
+        },
     )
     factor: float = field(
         default=30.0,
@@ -96,6 +100,8 @@ class Divergence:
             return UNKNOWN
         n = len(bins)
         hold = self._held(bins)
+        if self.share == math.inf and at_quantile(bins.mean[-hold:], 0.2) <= bins.head[0]:
+            return OK  # Nothing but its first value counts.
         noise = self.noise * (0.5 if _faster(curve, hold) else 1.0)
         found = self._climbed(bins, hold, self.share, noise, gains=got_on(curve))
         brief = max(bins.bins(40), hold // 2)
@@ -104,7 +110,8 @@ class Divergence:
             return self._climbed(bins, brief, self.share, noise, clear=2)
         # A part is lost, for good.
         long = int(_LONG * n)
-        if found is OK and long > hold and bins.points >= 100 and self._crept(curve, bins, long):
+        late = long > hold and bins.points >= 100 and self.share < math.inf
+        if found is OK and late and self._crept(curve, bins, long):
             return self._climbed(bins, long, self.share / 3, 2 * noise, clear=0.5)
         return found
 
