@@ -83,6 +83,7 @@ class Engine:
         return run.held.takes(batch, columns, run.plans, run.attempts, self.failures)
 
     def _judge(self, run: _Run, judged: Sequence[Points]) -> None:
+        """Shows new points to all rules."""
         # Context first, all of it: joining is by time, so what was written later is not seen.
         for points in judged:
             for role in run.plans[points.key.tag].serves:
@@ -204,7 +205,8 @@ class Engine:
         return frozenset(name for name, run in self._runs.items() if self._listen(run, now))
 
     def _listen(self, run: _Run, now: float) -> bool:
-        self._judge(run, run.held.release((), run.heartbeat.last_clock))
+        if not run.held.empty:
+            self._judge(run, run.held.release((), run.heartbeat.last_clock))
         pulse = run.heartbeat.pulse()
         moment = Moment(pulse.events, pulse.last_step, now)
         changed = False

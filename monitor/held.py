@@ -37,6 +37,11 @@ class Held:
         self._judged = 0.0
         """The run's clock when it was judged last, in seconds."""
 
+    @property
+    def empty(self) -> bool:
+        """Whether everything has been judged."""
+        return not self._columns
+
     def takes(
         self,
         batch: Batch,
