@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -19,7 +20,19 @@ from monitor.detectors.base import (
 )
 from monitor.episodes import Episodes, Track
 from monitor.plans import Plan
-from monitor.points import Curve, Evidence, Extent, Floats, Layers, Points, Window
+from monitor.points import (
+    ALL,
+    NOTHING,
+    Curve,
+    Evidence,
+    Floats,
+    Layers,
+    Points,
+    Quiet,
+    Range,
+    Window,
+    both,
+)
 from monitor.rules.model import Rule
 from monitor.series import CurveBuilder, Ring, Stretch
 
@@ -48,7 +61,7 @@ class Attempt:
     curves: list[Track]
     folds: list[Folding]
     foreseeable: bool
-    """The extremes of new points can tell that no rule has anything to say of them."""
+    """Its rules can say which values are of no interest."""
     last_step: int = 0
     last_clock: float = 0.0
     layers: Layers | None = None
@@ -86,22 +99,24 @@ class Attempt:
                     except Exception as error:  # noqa: BLE001 - see Failures
                         note(failures, track.rule, error)
 
-    def is_indifferent_to(self, extent: Extent, failures: Failures) -> bool:
-        """Whether no rule would say anything of points that reach so far, if they come next."""
-        if not self.foreseeable or extent.first_step < self.last_step:
-            return False
-        if self.curve is not None and extent.points >= self.curve.until_judgement:
-            return False
-        low, high = extent.low, extent.high
-        windows = (
-            _is_quiet(t, failures, cast("Bounded", t.rule.detector).cannot_be_bad, low, high)
-            for t in self.windows
-        )
-        folds = (
-            _is_quiet(f.track, failures, _bounded(f).no_fold_is_bad, f.memory, low, high)
-            for f in self.folds
-        )
-        return all(windows) and all(folds)
+    def quiet(self, failures: Failures) -> Quiet:
+        """How it may go on without any rule having something to say of it."""
+        ranges: tuple[Range, ...] = (ALL,) if self.foreseeable else ()
+        for track, memory in self._at_each_point():
+            try:
+                calm = track.life.state is State.INACTIVE
+                ranges = both(ranges, _never_bad(track.rule, memory) if ranges and calm else ())
+            except Exception as error:  # noqa: BLE001 - see Failures
+                note(failures, track.rule, error)
+                return NOTHING
+        if not ranges:
+            return NOTHING
+        return Quiet(ranges, sys.maxsize if self.curve is None else self.curve.until_judgement)
+
+    def _at_each_point(self) -> Iterator[tuple[Track, Memory | None]]:
+        """The tracks that look at each point, and what they remember if they fold."""
+        yield from ((track, None) for track in self.windows)
+        yield from ((folding.track, folding.memory) for folding in self.folds)
 
     def drop_curve(self) -> None:
         """Its curve is not judged any more."""
@@ -130,19 +145,11 @@ def begin(plan: Plan, points: Points) -> Attempt:
     )
 
 
-def _bounded(folding: Folding) -> BoundedFold:
-    return cast("BoundedFold", folding.track.rule.detector)
-
-
-def _is_quiet(
-    track: Track, failures: Failures, cannot_be_bad: Callable[..., bool], *what: object
-) -> bool:
-    """Whether points of which that can be said leave a track as it is."""
-    try:
-        return track.life.state is State.INACTIVE and cannot_be_bad(*what)
-    except Exception as error:  # noqa: BLE001 - see Failures
-        note(failures, track.rule, error)
-        return False
+def _never_bad(rule: Rule, memory: Memory | None) -> tuple[Range, ...]:
+    """Values of which a rule that can foresee says nothing."""
+    if memory is None:
+        return cast("Bounded", rule.detector).never_bad
+    return cast("BoundedFold", rule.detector).never_bad_after(memory)
 
 
 def note(failures: Failures, rule: Rule, error: Exception) -> None:

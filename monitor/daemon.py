@@ -32,7 +32,7 @@ from monitor.sinks.log import Logger
 from monitor.sinks.prometheus import Exposition
 from monitor.sources.logdir import FORGET_AFTER_SECONDS
 from monitor.sources.scan import Root
-from monitor.sources.wake import COALESCE_SECONDS, Waker
+from monitor.sources.wake import Waker
 from monitor.views import RunView
 from monitor.web import Door
 
@@ -51,14 +51,10 @@ seconds of the last time, nor for more than a tenth of the time."""
 LISTEN_SECONDS = 10.0
 """Silence is listened to this often: it counts from minutes on. The ledger hears as often that the
 daemon is alive."""
-READING_PAUSES = 50
-SHORT_PAUSE_SECONDS = 0.036
-LONG_PAUSE_SECONDS = 0.15
-"""After a pass the daemon rests for fifty times as long as it took, up to the short pause; and at
-least for as long as it took, up to the long one. A pass costs about as much whether it finds three
-points or three hundred, so that passes are what a busy run costs; the short pause keeps an alert
-within 50 ms. It sits beside expensive work: a thousand busy runs are read less often, and more of
-each at once."""
+SHORT_PAUSE_SECONDS, LONG_PAUSE_SECONDS = 0.036, 0.15
+"""After a pass the daemon rests for the short pause, which keeps an alert within 50 ms; and for as
+long as it took, up to the long one. It sits beside expensive work: a thousand busy runs are read
+less often, and more of each at once."""
 CATCH_UP_SHARE, CATCH_UP_NICENESS = 0.5, 10
 """Of the cores, when there is much to read at the start: the training has precedence."""
 RELOAD_TIMEOUT_SECONDS = 120.0
@@ -105,8 +101,7 @@ class Settings:
 
 def _pause(busy: float) -> float:
     """How long to rest after a pass that took ``busy`` seconds."""
-    short = min(READING_PAUSES * busy, SHORT_PAUSE_SECONDS)
-    return max(COALESCE_SECONDS, short, min(busy, LONG_PAUSE_SECONDS))
+    return max(SHORT_PAUSE_SECONDS, min(busy, LONG_PAUSE_SECONDS))
 
 
 def _news(notice: Notice) -> News:
@@ -281,7 +276,7 @@ class Daemon:
                 pause = max(RESCAN_SECONDS, RESCAN_IDLE_PAUSES * cost)
                 scan_by = now + min(pause, RESCAN_AT_LEAST_SECONDS)
                 scan_from = now + max(RESCAN_AT_MOST, RESCAN_PAUSES * cost)
-            changed = self._read()
+            changed = self._read(everything=False)
             if changed:
                 written = now
             elif self._idle_since(written, now):
@@ -314,15 +309,15 @@ class Daemon:
         by = time.monotonic() + LAST_LOOK_SECONDS
         self._forget(self._follower.rescan())
         self._follower.dirs.sweep()
-        while changed := self._read():
+        while changed := self._read(everything=True):
             self._publish(changed)
             if time.monotonic() >= by:
                 break
 
-    def _read(self) -> frozenset[str]:
+    def _read(self, everything: bool) -> frozenset[str]:
         """One pass: of each file that has grown, a piece, so that none keeps others waiting."""
         started = time.perf_counter()
-        changed = self._follower.read()
+        changed = self._follower.read(everything)
         if changed:
             self._metrics.evaluation.observe(time.perf_counter() - started)
             newest = max(self._follower.views[run].last_event for run in changed)

@@ -19,9 +19,18 @@ from monitor.context import ContextColumn, joined
 from monitor.detectors.base import PulseDetector
 from monitor.episodes import Episodes, Track
 from monitor.heartbeat import Heartbeat
-from monitor.held import Held
 from monitor.plans import Plan, Planner
-from monitor.points import LAYER_PREFIX, Batch, Column, Floats, Layers, Points
+from monitor.points import (
+    LAYER_PREFIX,
+    NOTHING,
+    WHATEVER,
+    Batch,
+    Column,
+    Floats,
+    Layers,
+    Points,
+    Quiet,
+)
 from monitor.ranks import Ranks
 from monitor.rules.model import RuleSet
 from monitor.series import Stretch, restarts, slice_points
@@ -50,7 +59,6 @@ class _Run:
     scalars: dict[str, float] = field(default_factory=dict)
     layer_stats: dict[str, tuple[Layers, Floats]] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
-    held: Held = field(default_factory=Held)
 
 
 class Engine:
@@ -74,13 +82,22 @@ class Engine:
         if batch.facts:
             run.facts = MappingProxyType({**run.facts, **batch.facts})
         columns = [column for column in batch.columns if not self._remember(run, column).idle]
-        if columns and not self._holds(run, batch, columns):
-            clock = batch.events.clock
-            self._judge(run, run.held.release(columns, float(clock[-1]) if len(clock) else 0.0))
+        if columns:
+            self._judge(run, [column.points() for column in columns])
         run.heartbeat.hear(batch)
 
-    def _holds(self, run: _Run, batch: Batch, columns: Sequence[Column]) -> bool:
-        return run.held.takes(batch, columns, run.plans, run.attempts, self.failures)
+    def quiet(self, run: str, writer: str, tag: str) -> Quiet:
+        """How what a writer says next of a scalar series may go on, and no rule would have
+        anything to say of it.
+        """
+        known = self._runs.get(run)
+        plan = None if known is None or self._ranks.joins(run) else known.plans.get(tag)
+        if known is None or plan is None:
+            return NOTHING
+        if not plan.judged:
+            return WHATEVER
+        attempt = known.attempts.get(tag, {}).get(writer)
+        return NOTHING if attempt is None else attempt.quiet(self.failures)
 
     def _judge(self, run: _Run, judged: Sequence[Points]) -> None:
         """Shows new points to all rules."""
@@ -205,8 +222,6 @@ class Engine:
         return frozenset(name for name, run in self._runs.items() if self._listen(run, now))
 
     def _listen(self, run: _Run, now: float) -> bool:
-        if not run.held.empty:
-            self._judge(run, run.held.release((), run.heartbeat.last_clock))
         pulse = run.heartbeat.pulse()
         moment = Moment(pulse.events, pulse.last_step, now)
         changed = False

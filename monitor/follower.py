@@ -68,9 +68,13 @@ class Follower:
                 yield frozenset(dirs.runs)
         yield from read_to_the_end(self.dirs, self.engine, final)
 
-    def read(self) -> frozenset[str]:
-        """Some of what is new: the runs that have changed. ``dirs.more`` tells if there is more."""
-        batches = self.dirs.read(READ_BYTES, at_most=BATCHES_AT_ONCE)
+    def read(self, everything: bool = True) -> frozenset[str]:
+        """Some of what is new: the runs that have changed. ``dirs.more`` tells if there is more.
+
+        If not ``everything`` is asked for, what is of no interest to any rule comes later.
+        """
+        quiet = None if everything else self.engine.quiet
+        batches = self.dirs.read(READ_BYTES, at_most=BATCHES_AT_ONCE, quiet=quiet)
         for batch in batches:
             self.engine.feed(batch)
         changed = frozenset(batch.run for batch in batches)

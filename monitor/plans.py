@@ -46,7 +46,7 @@ class Plan:
 
     @property
     def foreseeable(self) -> bool:
-        """Whether those that look at each point can tell from extremes that there is nothing."""
+        """Whether those that look at each point can say which values are of no interest."""
         return all(isinstance(rule.detector, Bounded) for rule in self.windows) and all(
             isinstance(rule.detector, BoundedFold) for rule in self.folds
         )

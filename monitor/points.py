@@ -6,7 +6,8 @@ Only arrays and frozen values live here; nothing reads a file, a clock or a sett
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import NamedTuple, Protocol, TypeVar
@@ -61,21 +62,31 @@ class Layers:
         return Layers(pick(self.names), pick(self.kinds), pick(self.shapes), pick(self.followed_by))
 
 
-class Extent(NamedTuple):
-    """How far some points of a scalar series reach: all are finite, and no step goes back."""
+Range = tuple[float, float]
+"""Of values: the least and the greatest."""
 
+ALL: Range = -math.inf, math.inf
+"""NaN, too."""
+FINITE: Range = -sys.float_info.max, sys.float_info.max
+
+
+class Quiet(NamedTuple):
+    """How a scalar series may go on without any rule having something to say of it."""
+
+    ranges: tuple[Range, ...]
+    """Values that are of no interest, in any number."""
     points: int
-    low: float
-    high: float
-    first_step: int
-    last_step: int
+    """When so many more have come, its curve is judged."""
 
-    def and_then(self, later: Extent) -> Extent | None:
-        """Of these points and those after them; None if the step goes back between them."""
-        if later.first_step < self.last_step:
-            return None
-        low, high = min(self.low, later.low), max(self.high, later.high)
-        return Extent(self.points + later.points, low, high, self.first_step, later.last_step)
+
+WHATEVER = Quiet((ALL,), sys.maxsize)
+NOTHING = Quiet((), sys.maxsize)
+
+
+def both(some: Iterable[Range], others: Sequence[Range]) -> tuple[Range, ...]:
+    """What lies in some of ``some`` and in some of ``others``."""
+    overlaps = ((max(a, c), min(b, d)) for a, b in some for c, d in others)
+    return tuple((low, high) for low, high in overlaps if low <= high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,29 +119,6 @@ class Points:
         """Itself: points are a column too."""
         return self
 
-    def extent(self) -> Extent | None:
-        """None for layers, where a value is not finite, and where a step goes back."""
-        steps, values = self.steps, self.values
-        if self.layers is not None or bool((steps[1:] < steps[:-1]).any()):
-            return None
-        low, high = float(values.min()), float(values.max())
-        if not -math.inf < low <= high < math.inf:
-            return None
-        return Extent(len(steps), low, high, int(steps[0]), int(steps[-1]))
-
-
-def in_a_row(pieces: Sequence[Points]) -> Points:
-    """Points of one series and writer, and of the same layers, that follow each other: as one."""
-    first = pieces[0]
-    if len(pieces) == 1:
-        return first
-    steps = np.concatenate([piece.steps for piece in pieces])
-    walls, clock, values = (
-        np.concatenate([getattr(piece, name) for piece in pieces])
-        for name in ("wall_times", "clock", "values")
-    )
-    return Points(first.key, first.writer, steps, walls, clock, values, first.layers)
-
 
 class Column(Protocol):
     """New points of one series, at least one, in whatever form is cheap where they come from.
@@ -142,18 +130,11 @@ class Column(Protocol):
     def key(self) -> SeriesKey: ...
 
     @property
-    def writer(self) -> str: ...
-
-    @property
     def last(self) -> float | Floats:
         """The last value; [N] for a layer series."""
         ...
 
     def points(self) -> Points: ...
-
-    def extent(self) -> Extent | None:
-        """None for layers, where a value is not finite, and where a step goes back."""
-        ...
 
 
 class Events(NamedTuple):

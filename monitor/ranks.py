@@ -150,6 +150,10 @@ class Ranks:
             del self._facts[key]
             self._launches.pop(key, None)
 
+    def joins(self, run: str) -> bool:
+        """Whether what a run's files say is not what becomes of it."""
+        return run in self._known
+
     def join(self, batch: Batch) -> Batch:
         """The batch, with the layer statistics of sharded runs as one rank would have them.
 

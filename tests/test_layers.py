@@ -93,11 +93,9 @@ ALLOWED: dict[str, set[str]] = {
         "detectors",
         "episodes",
         "heartbeat",
-        "held",
         "plans",
     }
     | {"points", "ranks", "rules", "series", "views", "numpy"},
-    "held": {"attempts", "plans", "points"},
     "attempts": {"alerts", "detectors", "episodes", "plans", "points", "rules", "series", "numpy"},
     "plans": {"detectors", "points", "rules"},
     "ruletests": {"alerts", "engine", "nearest", "notices", "points", "rules"}

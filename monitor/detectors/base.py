@@ -17,7 +17,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.points import Curve, Evidence, Floats, Pulse, Verdict, Verdicts, Window
+from monitor.points import Curve, Evidence, Floats, Pulse, Range, Verdict, Verdicts, Window
 
 
 class TextError(ValueError):
@@ -133,12 +133,13 @@ class FoldDetector(Protocol):
 class Bounded(Protocol):
     """A window detector that some points of a scalar series need not be shown at once.
 
-    The engine asks for no more than the extremes of what is new. Where nothing can be bad, the
-    verdicts would change nothing, and many points are judged at the cost of a few.
+    Where nothing can be bad, the verdicts would change nothing, and many points are judged at the
+    cost of a few.
     """
 
-    def cannot_be_bad(self, low: float, high: float) -> bool:
-        """Whether finite values from ``low`` to ``high`` never are, whatever came before them."""
+    @property
+    def never_bad(self) -> tuple[Range, ...]:
+        """Values that never are, whatever came before them."""
         ...
 
 
@@ -146,10 +147,8 @@ class Bounded(Protocol):
 class BoundedFold(Protocol):
     """The same of a fold detector."""
 
-    def no_fold_is_bad(self, memory: Memory, low: float, high: float) -> bool:
-        """Whether finite values from ``low`` to ``high``, in any number, never are after what is
-        remembered.
-        """
+    def never_bad_after(self, memory: Memory) -> tuple[Range, ...]:
+        """Values that, in any number, never are after what is remembered."""
         ...
 
 

@@ -11,13 +11,18 @@ import numpy as np
 
 from monitor.detectors.base import Folded, Memory
 from monitor.detectors.robust import check, fold, median, number, quantile
-from monitor.points import Evidence, Floats, Health, Window
+from monitor.points import Evidence, Floats, Health, Range, Window
 
 LOW = 0.1
 """Part of the earlier blocks that may be below what counts as their level."""
 
 BLOCK = 10
 """Points that are judged together; verdicts are given at the end of each block."""
+
+STEPS, BELOW, LARGEST = 8, 0.999, 300.0
+"""Of the range that is never bad: its places per width, the part of the width that it takes, and
+how far from 1 it can lie, as a logarithm.
+"""
 
 
 @dataclass(frozen=True)
@@ -125,17 +130,24 @@ class ExplodingGradient:
             seen[:, i] = past[0, self._kept + i], level, onset
         return health, seen
 
-    def no_fold_is_bad(self, memory: Memory, low: float, high: float) -> bool:
-        """Whether the highest of all is less than ``factor`` times the lowest level there is, or
-        that could come of the new norms.
+    def never_bad_after(self, memory: Memory) -> tuple[Range, ...]:
+        """Norms less than ``factor`` apart, around the lowest level that there was, if the block
+        that is not full has no others.
         """
         past, _, count, rest = memory
         begun = rest[0, : int(count[0])].tolist()
-        low, high = min(low, *begun, math.inf), max(high, *begun, 0.0)
-        if not 0 < low <= high < math.inf:
-            return False
-        floor = min(math.log10(low), float(np.fmin.reduce(past[0], initial=math.inf)))
-        return math.log10(high) < floor + math.log10(self.factor)
+        floor = float(np.fmin.reduce(past[0], initial=math.inf))
+        if floor == math.inf:
+            if not begun or not 0 < min(begun) < math.inf:
+                return ()
+            floor = math.log10(min(begun))
+        width = math.log10(self.factor)
+        # In steps, so that it is not another range after each block.
+        lowest = math.floor(floor / width * STEPS) / STEPS * width - width / 2
+        if not -LARGEST < lowest < lowest + width < LARGEST:
+            return ()
+        low, high = 10.0**lowest, 10.0 ** (lowest + BELOW * width)
+        return ((low, high),) if all(low <= norm <= high for norm in begun) else ()
 
     def explain(self, window: Window, seen: Floats) -> Evidence:
         """The level now and before."""

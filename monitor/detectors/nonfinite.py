@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.detectors.robust import check, number
-from monitor.points import LAYER_PREFIX, Evidence, Health, Layers, Verdicts, Window
+from monitor.points import FINITE, LAYER_PREFIX, Evidence, Health, Layers, Range, Verdicts, Window
 
 LOOKBACK = 64
 
@@ -88,9 +88,10 @@ class NonFinite:
             health[broken] = np.where(counts[broken], Health.BAD, Health.UNKNOWN)
         return Verdicts(health)
 
-    def cannot_be_bad(self, low: float, high: float) -> bool:  # noqa: ARG002 - all are finite
-        """Finite values never are."""
-        return True
+    @property
+    def never_bad(self) -> tuple[Range, ...]:
+        """Finite values."""
+        return (FINITE,)
 
     def explain(self, window: Window) -> Evidence:
         """The value, and the last finite one before it; of layers, the one where it began."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.detectors.robust import check, number
-from monitor.points import Evidence, Floats, Health, Verdicts, Window
+from monitor.points import Evidence, Floats, Health, Range, Verdicts, Window
 
 LAYERS_TOLD = 3
 
@@ -76,13 +76,14 @@ class Threshold:
         health = np.where(bad, Health.BAD, np.where(known, Health.OK, Health.UNKNOWN))
         return Verdicts(health.astype(np.int8))
 
-    def cannot_be_bad(self, low: float, high: float) -> bool:
-        """Whether all values from ``low`` to ``high`` are within the bounds."""
+    @property
+    def never_bad(self) -> tuple[Range, ...]:
+        """What is within the bounds."""
         above = math.inf if self.above is None else self.above
         below = -math.inf if self.below is None else self.below
         if self._between:
-            return high <= above or low >= below
-        return high <= above and low >= below
+            return (-math.inf, above), (below, math.inf)
+        return ((below, above),) if below <= above else ()
 
     def explain(self, window: Window) -> Evidence:
         """The value and the bound; of layers, those beyond it, the farthest first."""

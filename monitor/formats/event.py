@@ -26,6 +26,7 @@ from monitor.formats import columns, wire
 from monitor.formats.bulk import Block
 from monitor.formats.columns import NONE
 from monitor.formats.few import Columns, Reading, clock_of
+from monitor.formats.glance import Glance, glance
 from monitor.formats.known import Known, Series
 from monitor.formats.layerstats import (
     PLUGIN,
@@ -45,7 +46,7 @@ from monitor.formats.proto import (
     value_fields,
 )
 from monitor.formats.stacks import Stacks
-from monitor.points import Batch, Column, Events, Floats, Ints, Points
+from monitor.points import Batch, Column, Events, Floats, Ints, Points, Quiet
 
 _FLOAT = struct.Struct("<f")
 _ONLY_PAYLOADS = frozenset((bytes,))
@@ -95,6 +96,10 @@ class EventDecoder:
                 blocks = [item for item in items if isinstance(item, Block)]
                 batches.extend(self.decode_block(block) for block in blocks)
         return batches
+
+    def glance(self, quiet: Callable[[str], Quiet]) -> Glance | None:
+        """At what comes next, while series may go on as ``quiet`` says of each tag."""
+        return glance(self._known.singles, lambda series: quiet(series.key.tag))
 
     # --- few ----------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import overload
 import numpy as np
 
 from monitor.formats.known import Series
-from monitor.points import Column, Extent, Points, SeriesKey
+from monitor.points import Column, Points, SeriesKey
 
 
 class Reading:
@@ -55,14 +55,6 @@ class _Few:
     @property
     def last(self) -> float:
         return self.values[-1]
-
-    def extent(self) -> Extent | None:
-        steps = self.read.steps
-        told = [steps[row] for row in self.rows]
-        # A sum that is finite has finite parts; one that overflows is only looked at closely.
-        if not math.isfinite(sum(self.values)) or told != sorted(told):
-            return None
-        return Extent(len(told), min(self.values), max(self.values), told[0], told[-1])
 
     def points(self) -> Points:
         steps, walls, clock = self.read.steps, self.read.walls, self.clock

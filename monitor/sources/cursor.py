@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from monitor.formats.bulk import Block
 from monitor.formats.event import EventDecoder
+from monitor.formats.glance import Glance
 from monitor.formats.records import Corruption, RecordReader
-from monitor.points import Batch
+from monitor.points import Batch, Quiet
 from monitor.sources.tail import Medium, Rewritten, Tail, Unreadable
 
 RETRIES = 60
@@ -17,9 +19,18 @@ RETRIES = 60
 REREAD_BYTES = 1 << 20
 """An incomplete record up to this size is dropped and read again; a longer one is kept."""
 
-
 FLOWING = 3
 """After so many reads in a row that found a record the file is read without a look at it first."""
+WAITS_SECONDS = 1.0
+"""So long what is of no interest to any rule may wait: what people look at is as far behind."""
+GLANCED_BYTES = 1 << 16
+"""Where more is new at once, reading it costs little of all that it costs."""
+MOST_IN_VAIN = 6
+"""Where glance after glance finds something of interest they come ever more seldom, down to one
+in so many powers of two reads."""
+
+QuietOf = Callable[[str, str, str], Quiet]
+"""Of run, writer and tag."""
 
 
 @dataclass(slots=True)
@@ -77,6 +88,13 @@ class Cursor:
         self._retries = 0
         self._streak = 0
         self._dropped = False
+        self._in_vain = self._not_for = 0
+        self._forget_glances()
+
+    def _forget_glances(self) -> None:
+        self._glance: Glance | None = None
+        self._glanced = 0
+        self._waits_since = math.inf
 
     @property
     def backlog(self) -> int:
@@ -121,6 +139,51 @@ class Cursor:
         tail = self._tail
         return tail.size > tail.offset or self._reader.doubtful or self.problem is not None
 
+    def can_wait(self, quiet: QuietOf, now: float) -> bool:
+        """Whether what is new in the file, if anything, need not be read at ``now``, in seconds
+        on a monotonic clock, since no rule would have anything to say of it.
+
+        Only a glance: nothing of it changes what :meth:`read` is going to find.
+        """
+        if self._streak < FLOWING or self.backlog or self._reader.doubtful or self.problem:
+            return False
+        if now - self._waits_since >= WAITS_SECONDS:
+            return False
+        if self._not_for:
+            self._not_for -= 1
+            return False
+        if self._glance is None:
+            run, writer = self._decoder.run, self._decoder.writer
+            self._glance = self._decoder.glance(lambda tag: quiet(run, writer, tag))
+            self._glanced = self._reader.offset
+        passed = self._pass_over()
+        if passed is None:
+            self._in_vain = min(self._in_vain + 1, MOST_IN_VAIN)
+            self._not_for = (1 << self._in_vain - 1) - 1
+            return False
+        if not passed and not self.waits:
+            return False
+        self._in_vain = 0
+        self._glanced += passed
+        self._waits_since = min(self._waits_since, now)
+        return True
+
+    @property
+    def waits(self) -> bool:
+        """Whether something has been passed over that is not read yet."""
+        return self._waits_since < math.inf
+
+    def _pass_over(self) -> int | None:
+        """So many bytes behind those that wait are of no interest; None if others are there."""
+        begin = self._glanced
+        if self._glance is None:
+            return None
+        try:
+            (size, *_), (data,) = self.medium.pieces([(begin, begin + GLANCED_BYTES)])
+        except OSError:
+            return None
+        return None if size != begin + len(data) else self._glance.over(data)
+
     def wanted(self, limit: int) -> Sequence[tuple[int, int]]:
         """The ranges of the file that :meth:`read` is going to ask for."""
         self._go_back()
@@ -137,6 +200,7 @@ class Cursor:
         ``final`` says that the file will not grow: bad bytes at its end are called corrupt.
         """
         self._go_back()
+        self._forget_glances()
         data = self._tail.read(limit)
         if isinstance(data, Rewritten):
             self._counters.rewrites += 1

@@ -16,7 +16,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from monitor.points import Batch
-from monitor.sources.cursor import Counters, Cursor
+from monitor.sources.cursor import Counters, Cursor, QuietOf
 from monitor.sources.scan import Root, Scan, inside, is_event_file, text_of, walk_root
 from monitor.sources.store import Store, StoredFile, StoreError, StoreUrl, fetch_all
 from monitor.sources.tail import LocalFile, Medium
@@ -217,7 +217,11 @@ class LogDirs:
     # --- reading ------------------------------------------------------------------------
 
     def read(
-        self, limit: int = 1 << 20, final: bool = False, at_most: int | None = None
+        self,
+        limit: int = 1 << 20,
+        final: bool = False,
+        at_most: int | None = None,
+        quiet: QuietOf | None = None,
     ) -> list[Batch]:
         """One pass over the files that have grown, of each at most ``limit`` bytes.
 
@@ -225,11 +229,11 @@ class LogDirs:
         earlier ones are read to the end, so that catching up shows what a live reader saw.
         ``final`` says that the files will not grow: bad bytes at their ends are called corrupt
         at once. After ``at_most`` batches, or a few more, the pass is interrupted; the next call
-        goes on with it.
+        goes on with it. What is of no interest by ``quiet`` may be left for a later pass.
         """
         while True:
             batches: list[Batch] = []
-            for read in self._pass(limit, final):
+            for read in self._pass(limit, final, quiet):
                 batches += read
                 if at_most is not None and len(batches) >= at_most:
                     break
@@ -242,7 +246,7 @@ class LogDirs:
         self._sweep_at = 0.0
         self._queue.clear()
 
-    def _pass(self, limit: int, final: bool) -> Iterator[list[Batch]]:
+    def _pass(self, limit: int, final: bool, quiet: QuietOf | None) -> Iterator[list[Batch]]:
         """What each file gives; lazily: what is not asked for is not looked at."""
         now = time.monotonic()
         if self._stores:
@@ -254,26 +258,34 @@ class LogDirs:
         began = time.thread_time()  # the cost is that of looking only
         while self._queue:
             grown = self._grown(self._queue.popleft(), now)
-            if grown:
-                self._cost += time.thread_time() - began
-            for cursor in grown:
-                batches = cursor.read(limit, final)
-                self._behind = self._behind or cursor.backlog > 0
-                if batches:
-                    cursor.active_at = now
-                if batches or cursor.backlog:
-                    self._lively.add(cursor.run)
-                if batches:
-                    yield batches
-                if cursor.backlog:
-                    break
-            if grown:
-                began = time.thread_time()
+            if not grown:
+                continue
+            self._cost += time.thread_time() - began
+            # All of a run or nothing: its files are joined by time.
+            if quiet is None or not all(_can_wait(cursor, quiet, now) for cursor in grown):
+                yield from self._read_run(grown, limit, final, now)
+            began = time.thread_time()
         self._cost += time.thread_time() - began
         if self._sweeping:
             # One busy file may wake the daemon many times a second. So that it does not ask for
             # the status of thousands of idle ones each time, these wait in proportion to that.
             self._sweep_at = now + min(SWEEP_AT_LEAST_SECONDS, SWEEP_PAUSES * self._cost)
+
+    def _read_run(
+        self, grown: Sequence[Cursor], limit: int, final: bool, now: float
+    ) -> Iterator[list[Batch]]:
+        """What the files of one run give; first those of which something has waited."""
+        for cursor in sorted(grown, key=_waits_not):
+            batches = cursor.read(limit, final)
+            self._behind = self._behind or cursor.backlog > 0
+            if batches:
+                cursor.active_at = now
+            if batches or cursor.backlog:
+                self._lively.add(cursor.run)
+            if batches:
+                yield batches
+            if cursor.backlog:
+                break
 
     def _grown(self, run: str, now: float) -> list[Cursor]:
         """Files of a run that have something to read."""
@@ -291,3 +303,12 @@ class LogDirs:
             if first is not None and isinstance(first.medium, StoredFile):
                 wanted.append((first.medium, first.wanted(limit)))
         fetch_all(wanted)
+
+
+def _waits_not(cursor: Cursor) -> bool:
+    return not cursor.waits
+
+
+def _can_wait(cursor: Cursor, quiet: QuietOf, now: float) -> bool:
+    """See :meth:`Cursor.can_wait`; a store is asked for everything once only."""
+    return isinstance(cursor.medium, LocalFile) and cursor.can_wait(quiet, now)

@@ -86,11 +86,24 @@ def test_a_rise_that_takes_thousands_of_points(seed: int) -> None:
     assert not fires(scatter * np.exp(np.clip((t - 3000) / 350, 0, 3.5))), "thirtyfold"
 
 
-def test_it_can_tell_from_extremes_that_nothing_explodes() -> None:
+def test_it_can_tell_which_norms_never_explode() -> None:
     detector = ExplodingGradient()
     memory = detector.fold(detector.begin(), window_of(noise(0))).memory
     level = float(np.median(noise(0)))
-    assert detector.no_fold_is_bad(memory, level / 5, level * 5)
-    assert not detector.no_fold_is_bad(memory, level, level * 1e3)
-    assert not detector.no_fold_is_bad(memory, level / 1e3, level)  # it would be a new level
-    assert not detector.no_fold_is_bad(memory, 0.0, level)
+    ((low, high),) = detector.never_bad_after(memory)
+    assert level / 100 < low < level / 3
+    assert 2 * level < high < 100 * low
+    assert detector.never_bad_after(detector.begin()) == ()
+    outlier = detector.fold(
+        memory, window_of(np.array([100 * level]))
+    ).memory  # in a block that has begun
+    assert detector.never_bad_after(outlier) == ()
+
+
+def test_that_range_does_not_change_with_each_block() -> None:
+    detector, norms = ExplodingGradient(), noise(1)
+    memory, found = detector.begin(), set()
+    for begin in range(0, len(norms), 10):
+        memory = detector.fold(memory, window_of(norms[begin : begin + 10])).memory
+        found.add(detector.never_bad_after(memory))
+    assert len(found) <= 4

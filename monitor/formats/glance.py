@@ -1,0 +1,147 @@
+"""A glance at bytes that are not read yet: whether any of them can be of interest now.
+
+Reading costs about as much for three events as for a hundred: checksums, columns, verdicts. Most
+of what a healthy run writes says nothing that an alert is made of. That is seen at a fraction of
+the cost, by one regular expression over the bytes: records whose templates (see
+:mod:`monitor.formats.event`) are known and whose values lie where no rule has anything to say.
+Whatever else stands there, a NaN or an unknown tag, is to be read at once. No checksum is looked
+at: what is passed over here is read all the same, and checked then.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.formats.tfrecord import FRAME_BYTES, HEADER_BYTES
+from monitor.points import WHATEVER, Floats, Quiet, Range
+
+MAX_TEMPLATES, MAX_BYTES = 500, 1 << 16
+MAX_COUNTED = 32
+"""Templates whose points are counted, one after the other, because their curves are judged."""
+_DEEPEST = 20
+"""So many levels has a tree of literals; parsers of expressions recurse."""
+T = TypeVar("T")
+
+_LENGTH = struct.Struct("<Q").unpack_from
+
+_ANYTHING, _NEVER = b".{4}", b"(?!)"
+_RECORD = rb"(?s:(?:.{%d}\x09.{8}(?:\x10[\x80-\xff]*[\x00-\x7f])?(?:%b).{4})*)"
+"""Header, wall time, step, the alternatives from the summary's key on, and the payload's CRC."""
+
+
+class Glance:
+    """Made for the present state of a run's rules, and of no use when they have been shown more.
+
+    ``series`` are templates and how their series may go on.
+    """
+
+    def __init__(self, series: Mapping[bytes, Quiet]) -> None:
+        self._pattern = _pattern(tuple((t, q.ranges) for t, q in series.items() if q.ranges))
+        self._left = {t: q.points for t, q in series.items() if q.points < sys.maxsize}
+
+    def over(self, data: bytes) -> int | None:
+        """So many of the bytes are whole records that are of no interest.
+
+        What may follow them is no whole record. None if there is anything of interest, or bytes
+        that make no sense. Each call goes on where the one before has ended.
+        """
+        matched = self._pattern.match(data)
+        end = matched.end() if matched else 0
+        if len(data) - end >= HEADER_BYTES and end + _size(data, end) <= len(data):
+            return None
+        for template in self._left:
+            self._left[template] -= data.count(template, 0, end)
+        return end if min(self._left.values(), default=1) > 0 else None
+
+
+def glance(templates: Mapping[bytes, T], quiet: Callable[[T], Quiet]) -> Glance | None:
+    """At bytes in which series have these ``templates`` and may go on as ``quiet`` says of each.
+
+    None where it would cost more than it saves.
+    """
+    if not 0 < len(templates) <= MAX_TEMPLATES or sum(map(len, templates)) > MAX_BYTES:
+        return None
+    series, counted = dict[bytes, Quiet](), 0
+    for template, which in templates.items():
+        series[template] = quiet(which)
+        counted += series[template].points < sys.maxsize
+        if counted > MAX_COUNTED:
+            return None
+    return Glance(series)
+
+
+def _size(data: bytes, at: int) -> int:
+    """Of the record whose header stands there, as it says itself."""
+    length: int = _LENGTH(data, at)[0]
+    return FRAME_BYTES + length
+
+
+@lru_cache(maxsize=1024)
+def _pattern(series: tuple[tuple[bytes, tuple[Range, ...]], ...]) -> re.Pattern[bytes]:
+    """Matches records of these templates with values in these ranges, as many as there are."""
+    alternatives = [(template, _float(ranges)) for template, ranges in series]
+    which = _tree(sorted(alternatives)) if alternatives else _NEVER
+    return re.compile(_RECORD % (HEADER_BYTES, which))
+
+
+def _tree(alternatives: Sequence[tuple[bytes, bytes]], level: int = 0) -> bytes:
+    """One of some literals, sorted, each with what follows it: three hundred tags that begin
+    alike are not tried one after the other.
+    """
+    if len(alternatives) == 1 or level == _DEEPEST:
+        return b"|".join(re.escape(literal) + after for literal, after in alternatives)
+    first, last = alternatives[0][0], alternatives[-1][0]
+    common = 0
+    while common < min(len(first), len(last)) and first[common] == last[common]:
+        common += 1
+    branches = dict[bytes, list[tuple[bytes, bytes]]]()
+    for literal, after in alternatives:
+        branches.setdefault(literal[common : common + 1], []).append((literal[common:], after))
+    which = b"|".join(_tree(branch, level + 1) for branch in branches.values())
+    return re.escape(first[:common]) + b"(?:%b)" % which
+
+
+@lru_cache(maxsize=1024)
+def _float(ranges: tuple[Range, ...]) -> bytes:
+    """Matches the four bytes of a float that is surely in one of the ranges.
+
+    The upper two bytes decide, a seventh significant bit; the border itself may be missed, not
+    what lies beyond it.
+    """
+    if ranges == WHATEVER.ranges:
+        return _ANYTHING
+    low, high = _spans()
+    inside = np.zeros(low.shape, np.bool_)
+    for least, greatest in ranges:
+        inside[(low >= least) & (high <= greatest)] = True
+    # [last byte, the one before it]: few of the last bytes go with some of the others only.
+    whole, some, places = inside.all(axis=1), inside.any(axis=1), np.arange(256)
+    choices = [
+        b"..%b%b" % (_class(row), _class(places == i))
+        for i, row in enumerate(inside)
+        if some[i] and not whole[i]
+    ]
+    choices += [b"...%b" % _class(whole)] if whole.any() else []
+    return b"(?:%b)" % b"|".join(choices) if choices else _NEVER
+
+
+def _class(among: NDArray[np.bool_]) -> bytes:
+    """Matches the bytes at the True entries of ``among`` [256]."""
+    return b"[%b]" % b"".join(rb"\x%02x" % byte for byte in np.flatnonzero(among).tolist())
+
+
+@cache
+def _spans() -> tuple[Floats, Floats]:
+    """Least and greatest float by its last byte and the one before it: [256, 256]."""
+    upper = np.arange(1 << 16, dtype=np.uint32).reshape(256, 256) << np.uint32(16)
+    one, other = upper.view("<f4"), (upper | np.uint32(0xFFFF)).view("<f4")
+    # Of a span with a NaN both ends are NaN, and it is in no range.
+    return np.minimum(one, other, dtype=np.float64), np.maximum(one, other, dtype=np.float64)
