@@ -18,7 +18,6 @@ from functools import cache, lru_cache
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from monitor.formats.tfrecord import FRAME_BYTES, HEADER_BYTES
 from monitor.points import WHATEVER, Floats, Quiet, Range
@@ -122,20 +121,21 @@ def _float(ranges: tuple[Range, ...]) -> bytes:
     inside = np.zeros(low.shape, np.bool_)
     for least, greatest in ranges:
         inside[(low >= least) & (high <= greatest)] = True
-    # [last byte, the one before it]: few of the last bytes go with some of the others only.
-    whole, some, places = inside.all(axis=1), inside.any(axis=1), np.arange(256)
+    # By the last byte: few of them go with some only of the bytes before it.
+    rows: list[list[bool]] = inside.tolist()
     choices = [
-        b"..%b%b" % (_class(row), _class(places == i))
-        for i, row in enumerate(inside)
-        if some[i] and not whole[i]
+        b"..%b\\x%02x" % (_class(row), last)
+        for last, row in enumerate(rows)
+        if any(row) and not all(row)
     ]
-    choices += [b"...%b" % _class(whole)] if whole.any() else []
+    whole = [all(row) for row in rows]
+    choices += [b"...%b" % _class(whole)] if any(whole) else []
     return b"(?:%b)" % b"|".join(choices) if choices else _NEVER
 
 
-def _class(among: NDArray[np.bool_]) -> bytes:
+def _class(among: Sequence[bool]) -> bytes:
     """Matches the bytes at the True entries of ``among`` [256]."""
-    return b"[%b]" % b"".join(rb"\x%02x" % byte for byte in np.flatnonzero(among).tolist())
+    return b"[%b]" % b"".join(rb"\x%02x" % byte for byte, is_one in enumerate(among) if is_one)
 
 
 @cache
