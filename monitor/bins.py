@@ -93,18 +93,20 @@ class Bins:
         means: Floats = self._numbers[_MEAN, : self._count].copy()
         return means
 
-    def curve(self, key: SeriesKey, per_bin: int, first_step: int, head: Floats) -> Curve:
-        """The curve as it stands; its arrays are views, good until bins are added."""
-        numbers = self._numbers[:, : self._count]
+    def curve(
+        self, key: SeriesKey, per_bin: int, first_step: int, head: Floats, size: int
+    ) -> Curve:
+        """The first ``size`` bins; the arrays are views, good until bins are merged."""
+        numbers = self._numbers[:, :size]
         with np.errstate(invalid="ignore", divide="ignore"):
             spread = np.sqrt(numbers[_M2] / numbers[_N])
             roughness = np.sqrt(numbers[_JUMPS] / numbers[_HOPS])
         return Curve(
             key=key,
             per_bin=per_bin,
-            count=self._count * per_bin,
+            count=size * per_bin,
             first_step=first_step,
-            steps=self._steps[: self._count],
+            steps=self._steps[:size],
             wall_times=numbers[_WALL],
             mean=numbers[_MEAN],
             low=numbers[_LOW],
@@ -112,7 +114,7 @@ class Bins:
             spread=spread,
             roughness=roughness,
             head=head,
-            context={role: column[: self._count] for role, column in self._context.items()},
+            context={role: column[:size] for role, column in self._context.items()},
         )
 
 

@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.bins import Bins
+from monitor.bins import MAX_BINS, Bins
 from monitor.points import Curve, Floats, Ints, Points, SeriesKey, Window
 from monitor.recent import Columns, Recent
 
@@ -166,37 +166,52 @@ class CurveBuilder:
             self._bins = Bins(stretch.context)
         at = 0
         while at < len(stretch):
-            take = min(self.until_judgement, len(stretch) - at)
+            before, rhythm = self.count, self._rhythm
+            take = min(self._at_once, len(stretch) - at)
             self._add(stretch.cut(at, at + take))
             at += take
-            if self._due():
-                yield (
-                    at - 1,
-                    self._bins.curve(self._key, self._per_bin, self._first_step, self._head),
-                )
+            due = range(before - before % rhythm + rhythm, self.count + 1, rhythm)
+            for count in due[:-1] if self._bins.full else due:
+                yield count - self.count + at - 1, self._curve(count)
+            if self._bins.full:
+                self._bins.merge_pairs()
+                self._per_bin *= 2
+                yield at - 1, self._curve(self.count)
+
+    def _curve(self, count: int) -> Curve:
+        """As it was after ``count`` points."""
+        assert self._bins is not None
+        size = count // self._per_bin
+        return self._bins.curve(self._key, self._per_bin, self._first_step, self._head, size)
 
     @property
     def means(self) -> Floats:
         """The curve so far, in at most 256 means: a copy."""
         return np.empty(0) if self._bins is None else self._bins.means
 
-    def _due(self) -> bool:
-        return self.count <= EVERY_POINT_UNTIL or self.count % self._rhythm() == 0
-
+    @property
     def _rhythm(self) -> int:
-        if self.count < EVERY_OTHER_UNTIL:
-            return 2
-        return BINS_PER_JUDGEMENT * self._per_bin
+        """The next judgement is when the number of points is a multiple of it."""
+        if self.count < EVERY_POINT_UNTIL:
+            return 1
+        return 2 if self.count < EVERY_OTHER_UNTIL else BINS_PER_JUDGEMENT * self._per_bin
 
     @property
     def until_judgement(self) -> int:
         """So many more points, and the curve is judged again."""
-        if self.count < EVERY_POINT_UNTIL:
-            return 1
-        return self._rhythm() - self.count % self._rhythm()
+        return self._rhythm - self.count % self._rhythm
+
+    @property
+    def _at_once(self) -> int:
+        """So many more points may be added at once: up to the next merge, but one judgement after
+        the other while the rhythm changes, and the head is not full.
+        """
+        if self.count < EVERY_OTHER_UNTIL:
+            return self.until_judgement
+        return MAX_BINS * self._per_bin - self.count
 
     def _add(self, stretch: Stretch) -> None:
-        """Takes points up to the next judgement at most, so never past a merge."""
+        """Takes points, so that all bins are full at most."""
         assert self._bins is not None
         if self.count < HEAD_POINTS:
             values = stretch.points.values[: HEAD_POINTS - self.count]
@@ -218,6 +233,3 @@ class CurveBuilder:
         ints = cast("Ints", steps)
         self._bins.add(ints, walls, values, joined, self._per_bin, self._last)
         self._last = float(values[-1])
-        if self._bins.full:
-            self._bins.merge_pairs()
-            self._per_bin *= 2

@@ -86,54 +86,11 @@ class LossSpike:
 
     def judge(self, curve: Curve) -> Verdict:
         """Judges the curve so far."""
-        bins = bins_of(curve)
-        n = len(bins)
-        if bins.points < self.points or n < 32:
-            return UNKNOWN
-        half = _AROUND // 2
-        if self._low(bins):
-            return OK
-        level, up = _heights(curve)
-        gained = max(float(bins.head[:3].max()) - float(level[-1]), 0.0)
-        if float(up.max()) <= self.share * gained:
-            return OK  # The limit is not lower.
-        limit = self._limit(up, gained, bins.per_bin)
-        if limit <= 0:
-            return OK
-        first = max(4, n // 20) - half
-        at = np.flatnonzero(up > limit)
-        at = at[at >= max(first, 0)]
-        if not len(at):
-            return OK
-        # Down is measured without the bins that follow a spike, which may undershoot.
-        if float((level - bins.low[half : n - half]).max()) > 0.5 * float(up[at].max()):
-            return OK
-        starts = at[np.diff(at, prepend=-_AROUND) > half]
-        return self._bad(bins, starts, level, up, gained)
-
-    def _low(self, bins: Bins) -> bool:
-        """Nothing can stand out by ``share`` of what was gained: cheap to see, and common."""
-        n, half = len(bins), _AROUND // 2
-        top = float(bins.high[max(4, n // 20) : n - half].max() - bins.mean.min())
-        gained = float(bins.head[:3].max()) - float(bins.mean[-_AROUND:].max())
-        return gained > 0 and top <= self.share * gained
-
-    def _limit(self, up: Floats, gained: float, per_bin: int) -> float:
-        """What no usual scatter reaches; 0 if nothing is known of it."""
-        ordered = np.sort(up)
-        low, high = (float(ordered[round(q * (len(up) - 1))]) for q in (0.75, 0.95))
-        if high <= 0:
-            return self.share * gained
-        tail = min(high / low, 1e6) if low > 0 else 1e6
-        usual: float = self.height * high * max(tail**2.2, 4.0)
-        if gained > 3 * middle(np.abs(up)):
-            # It has learnt something, and such a batch costs several times as much. Of bins of
-            # some points one in twenty may hold one.
-            high = float(ordered[round(max(0.95**per_bin, 0.8) * (len(up) - 1))])
-            usual = min(usual, max(self.height * 7.0 * high, _DEAR * gained))
-        return max(usual, self.share * gained)
+        found = _spikes(curve, self.height, self.share, self.points)
+        return found if isinstance(found, Verdict) else self._bad(bins_of(curve), *found)
 
     def _bad(self, bins: Bins, starts: Ints, level: Floats, up: Floats, gained: float) -> Verdict:
+        """There are spikes, which begin at ``starts``; whether of the kind that is asked for."""
         half = _AROUND // 2
         last = int(starts[-1])
         before = middle(level[max(0, last - _AROUND) : last]) if last else float(level[0])
@@ -159,12 +116,60 @@ class LossSpike:
         return Verdict(Health.BAD, Evidence(peak, seen, onset))
 
 
-@lru_cache(maxsize=1)  # Three rules look at the same curve in turn.
-def _heights(curve: Curve) -> tuple[Floats, Floats]:
-    """The level at each bin but the outermost four, and how far its highest point lies above."""
+@lru_cache(maxsize=1)  # Three rules look for spikes of three kinds in the same curve in turn.
+def _spikes(
+    curve: Curve, height: float, share: float, points: int
+) -> Verdict | tuple[Ints, Floats, Floats, float]:
+    """Where spikes begin, the level at each bin but the outermost four, how far its highest point
+    lies above, and what was gained; or a verdict, where there are none of any kind.
+    """
     bins, half = bins_of(curve), _AROUND // 2
+    n = len(bins)
+    if bins.points < points or n < 32:
+        return UNKNOWN
+    if _low(bins, share):
+        return OK
     level = np.sort(sliding_window_view(bins.mean, _AROUND), axis=1)[:, half]
-    return level, bins.high[half : len(bins) - half] - level
+    up = bins.high[half : n - half] - level
+    gained = max(float(bins.head[:3].max()) - float(level[-1]), 0.0)
+    if float(up.max()) <= share * gained:
+        return OK  # The limit is not lower.
+    limit = _limit(up, gained, bins.per_bin, height, share)
+    if limit <= 0:
+        return OK
+    first = max(4, n // 20) - half
+    at = np.flatnonzero(up > limit)
+    at = at[at >= max(first, 0)]
+    if not len(at):
+        return OK
+    # Down is measured without the bins that follow a spike, which may undershoot.
+    if float((level - bins.low[half : n - half]).max()) > 0.5 * float(up[at].max()):
+        return OK
+    return at[np.diff(at, prepend=-_AROUND) > half], level, up, gained
+
+
+def _low(bins: Bins, share: float) -> bool:
+    """Nothing can stand out by ``share`` of what was gained: cheap to see, and common."""
+    n, half = len(bins), _AROUND // 2
+    top = float(bins.high[max(4, n // 20) : n - half].max() - bins.mean.min())
+    gained = float(bins.head[:3].max()) - float(bins.mean[-_AROUND:].max())
+    return gained > 0 and top <= share * gained
+
+
+def _limit(up: Floats, gained: float, per_bin: int, height: float, share: float) -> float:
+    """What no usual scatter reaches; 0 if nothing is known of it."""
+    ordered = np.sort(up)
+    low, high = (float(ordered[round(q * (len(up) - 1))]) for q in (0.75, 0.95))
+    if high <= 0:
+        return share * gained
+    tail = min(high / low, 1e6) if low > 0 else 1e6
+    usual: float = height * high * max(tail**2.2, 4.0)
+    if gained > 3 * middle(np.abs(up)):
+        # It has learnt something, and such a batch costs several times as much. Of bins of
+        # some points one in twenty may hold one.
+        high = float(ordered[round(max(0.95**per_bin, 0.8) * (len(up) - 1))])
+        usual = min(usual, max(height * 7.0 * high, _DEAR * gained))
+    return max(usual, share * gained)
 
 
 def _settled(after: Floats, noise: float) -> bool:
