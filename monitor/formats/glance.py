@@ -135,7 +135,9 @@ def _float(ranges: tuple[Range, ...]) -> bytes:
 
 def _class(among: Sequence[bool]) -> bytes:
     """Matches the bytes at the True entries of ``among`` [256]."""
-    return b"[%b]" % b"".join(rb"\x%02x" % byte for byte, is_one in enumerate(among) if is_one)
+    edges = np.flatnonzero(np.diff(np.array(among, np.int8), prepend=0, append=0)).tolist()
+    spans = zip(edges[::2], edges[1::2], strict=True)
+    return b"[%b]" % b"".join(rb"\x%02x-\x%02x" % (first, after - 1) for first, after in spans)
 
 
 @cache

@@ -6,7 +6,7 @@ import math
 import re
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.formats import wire
-from monitor.formats.event import EventDecoder
+from monitor.formats.event import SETTLED, EventDecoder
 from monitor.formats.glance import MAX_COUNTED, MAX_TEMPLATES, Glance, _float, _tree
 from monitor.formats.tfrecord import encode
 from monitor.points import ALL, FINITE, NOTHING, WHATEVER, Quiet
@@ -33,6 +33,13 @@ def record(tag: str, step: int, number: float, wall: float = 1.7e9) -> bytes:
     return encode(wire.field_double(1, wall) + told + summary)
 
 
+def see(decoder: EventDecoder, tags: Iterable[str]) -> None:
+    payloads = [record(tag, 1, 1.0)[12:-4] for tag in tags]
+    decoder.decode(payloads)
+    decoder.glance(lambda _: WHATEVER)
+    decoder.decode(SETTLED * payloads)
+
+
 HISTOGRAM = encode(
     wire.field_double(1, 1.0)
     + wire.field_bytes(5, wire.field_bytes(1, wire.field_bytes(1, b"h") + b"\x2a\x02\x08\x01"))
@@ -40,9 +47,9 @@ HISTOGRAM = encode(
 
 
 def glance_at(series: Mapping[str, Quiet]) -> Glance:
-    """After each tag has been seen once."""
+    """After each tag has been seen for a while."""
     decoder = EventDecoder("run", "writer")
-    decoder.decode([record(tag, 1, 1.0)[12:-4] for tag in series])
+    see(decoder, series)
     found = decoder.glance(lambda tag: series[tag])
     assert found is not None
     return found
@@ -103,9 +110,19 @@ def test_points_are_counted_over_several_glances_until_a_curve_is_judged() -> No
 @pytest.mark.parametrize("tags", [0, MAX_TEMPLATES + 1, MAX_COUNTED + 1])
 def test_where_it_would_not_pay_there_is_none(tags: int) -> None:
     decoder = EventDecoder("run", "writer")
-    decoder.decode([record(f"t{i}", 1, 1.0)[12:-4] for i in range(tags)])
+    see(decoder, [f"t{i}" for i in range(tags)])
     quiet = WHATEVER if tags > MAX_TEMPLATES else Quiet((FINITE,), 100)
     assert decoder.glance(lambda _: quiet) is None
+
+
+def test_there_is_none_before_new_tags_have_ceased_to_come() -> None:
+    decoder = EventDecoder("run", "writer")
+    see(decoder, ["a", "b"])
+    assert decoder.glance(lambda _: WHATEVER) is not None
+    decoder.decode([record("c", 1, 1.0)[12:-4]])
+    assert decoder.glance(lambda _: WHATEVER) is None
+    decoder.decode([record("c", 1, 1.0)[12:-4]] * 3 * SETTLED)
+    assert decoder.glance(lambda _: WHATEVER) is not None
 
 
 RANGES = st.lists(
