@@ -68,6 +68,7 @@ def one(number: tuple[int, int]) -> tuple[tuple[int, int], str | None, collectio
     counts = collections.Counter(tested.damage)
     counts["intact records"] = verdict.intact
     counts["records in blocks"] = verdict.in_blocks
+    counts["glances that passed over what there was"] = verdict.glances
     counts["bytes"] = len(tested.mutant)
     counts["damaged files"] = bool(tested.damage)
     return number, verdict.wrong, counts

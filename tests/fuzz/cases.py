@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from unittest.mock import patch
 
 import numpy as np
 
+from monitor.formats import event
 from monitor.formats.event import EventDecoder
 from monitor.formats.records import Corruption, RecordReader
-from monitor.points import Batch
+from monitor.points import FINITE, Batch, Quiet
 from monitor.sources.cursor import Counters, Cursor
 from monitor.sources.tail import LocalFile
 from tests.fuzz.expect import gaps, intact
@@ -28,6 +30,8 @@ SECONDS = 20.0
 LARGE = 0.04
 """So many files have thousands of records: enough for the reader's way with many at once."""
 _LARGE_KINDS = 16
+PASSES = 5
+"""A second, over a file that grows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +59,8 @@ class Outcome:
     unusable: int = 0
     in_blocks: int = 0
     """Records that came in blocks, if the reader says so."""
+    glances: int = 0
+    """After which nothing was read."""
 
 
 def case(chance: random.Random, large_share: float = LARGE) -> Case:
@@ -100,6 +106,7 @@ class Verdict:
     """What is wrong with what was delivered, in a sentence; None if nothing is."""
     intact: int = 0
     in_blocks: int = 0
+    glances: int = 0
 
 
 def judge(tested: Case) -> Verdict:
@@ -111,7 +118,7 @@ def judge(tested: Case) -> Verdict:
         return Verdict(f"{type(error).__name__}: {error}")
     found = intact(tested.good, tested.mutant)
     wrong = _wrong_points(tested.good, found, outcome) or _wrong_counts(tested, found, outcome)
-    return Verdict(wrong, len(found), outcome.in_blocks)
+    return Verdict(wrong, len(found), outcome.in_blocks, outcome.glances)
 
 
 def _cut(tested: Case) -> Iterator[bytes]:
@@ -143,17 +150,25 @@ def _through_cursor(tested: Case) -> Outcome:
     outcome, counters = Outcome(), Counters()
     # Small limits for small files: as if much had been written between two reads.
     limit = max(len(tested.mutant) // 50, 1 << (8 if len(tested.pieces) % 2 else 20))
-    with tempfile.TemporaryDirectory() as directory:
+    glances = len(tested.pieces) % 3 > 0
+    with tempfile.TemporaryDirectory() as directory, patch.object(event, "SETTLED", 0):
         path = Path(directory) / "events"
         cursor = Cursor(LocalFile(path), "run", "file", counters)
         with path.open("wb", buffering=0) as file:
-            for piece in _cut(tested):
+            for number, piece in enumerate(_cut(tested)):
                 file.write(piece)
-                _follow(cursor, limit, outcome)
+                if glances and cursor.look() and cursor.can_wait(_quiet, number / PASSES):
+                    outcome.glances += 1
+                else:
+                    _follow(cursor, limit, outcome)
         _follow(cursor, limit, outcome, final=True)
     outcome.records, outcome.corrupt = counters.records, counters.corrupt_records
     outcome.unusable = counters.unusable_events
     return outcome
+
+
+def _quiet(*_: str) -> Quiet:
+    return Quiet((FINITE,), 10)
 
 
 def _follow(cursor: Cursor, limit: int, outcome: Outcome, final: bool = False) -> None:
