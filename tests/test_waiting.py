@@ -20,7 +20,7 @@ from monitor.detectors.nonfinite import NonFinite
 from monitor.detectors.threshold import Threshold
 from monitor.engine import Engine
 from monitor.follower import Follower
-from monitor.formats import event
+from monitor.formats import glance
 from monitor.points import ALL, FINITE, NOTHING, WHATEVER
 from monitor.rules import RuleSet, Span, Unit
 from monitor.sources import cursor as cursors
@@ -41,7 +41,7 @@ RULES = (
 @pytest.fixture(autouse=True, scope="module")
 def _glances_from_the_first_read_on() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(event, "SETTLED", 0)
+        patch.setattr(glance, "SETTLED", 0)
         yield
 
 

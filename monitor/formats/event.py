@@ -26,7 +26,7 @@ from monitor.formats import columns, wire
 from monitor.formats.bulk import Block
 from monitor.formats.columns import NONE
 from monitor.formats.few import Columns, Reading, clock_of
-from monitor.formats.glance import Glance, glance
+from monitor.formats.glance import Glance, Glances
 from monitor.formats.known import Known, Series
 from monitor.formats.layerstats import (
     PLUGIN,
@@ -49,9 +49,6 @@ from monitor.formats.stacks import Stacks
 from monitor.points import Batch, Column, Events, Floats, Ints, Points, Quiet
 
 _FLOAT = struct.Struct("<f")
-SETTLED = 20
-"""Times as many records as there are templates, without a new one, before the first glance: it
-costs something to make."""
 _ONLY_PAYLOADS = frozenset((bytes,))
 _STOP = 2
 _SKIPPED_TAGS = b"_hparams_/"
@@ -78,7 +75,7 @@ class EventDecoder:
         self._clock = 0.0
         self._finished = False
         self._stopped = False
-        self._glanced_for = self._glances_from = 0
+        self._glances = Glances()
         self._begin()
 
     def _begin(self) -> None:
@@ -104,14 +101,7 @@ class EventDecoder:
     def glance(self, quiet: Callable[[str], Quiet]) -> Glance | None:
         """At what comes next, while series may go on as ``quiet`` says of each tag."""
         singles = self._known.singles
-        if len(singles) != self._glanced_for:
-            self._glanced_for, self._glances_from = (
-                len(singles),
-                self.records + SETTLED * len(singles),
-            )
-        if self.records < self._glances_from:
-            return None
-        return glance(singles, lambda series: quiet(series.key.tag))
+        return self._glances.make(singles, lambda series: quiet(series.key.tag), self.records)
 
     # --- few ----------------------------------------------------------------------------
 

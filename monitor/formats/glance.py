@@ -27,8 +27,12 @@ MAX_COUNTED = 32
 """Templates whose points are counted, one after the other, because their curves are judged."""
 _DEEPEST = 20
 """So many levels has a tree of literals; parsers of expressions recurse."""
+SETTLED = 50
+"""Times as many records as there are templates are read before there is another expression."""
 T = TypeVar("T")
 
+_Ranges = tuple[tuple[bytes, tuple[Range, ...]], ...]
+"""Templates, and in which ranges the values of each are of no interest."""
 _LENGTH = struct.Struct("<Q").unpack_from
 
 _ANYTHING, _NEVER = b".{4}", b"(?!)"
@@ -36,15 +40,44 @@ _RECORD = rb"(?s:(?:.{%d}\x09.{8}(?:\x10[\x80-\xff]*[\x00-\x7f])?(?:%b).{4})*)"
 """Header, wall time, step, the alternatives from the summary's key on, and the payload's CRC."""
 
 
+class Glances:
+    """Makes glances at one file, and another expression so seldom that it costs less than reading:
+    while tags are new, each read knows more of them.
+    """
+
+    def __init__(self) -> None:
+        self._ranges: _Ranges = ()
+        self._from = 0
+
+    def make(
+        self, templates: Mapping[bytes, T], quiet: Callable[[T], Quiet], records: int
+    ) -> Glance | None:
+        """At what comes after so many ``records``, while series, which have these ``templates``,
+        may go on as ``quiet`` says of each.
+
+        None where it would cost more than it saves.
+        """
+        if not 0 < len(templates) <= MAX_TEMPLATES or sum(map(len, templates)) > MAX_BYTES:
+            return None
+        series = {template: quiet(which) for template, which in templates.items()}
+        ranges = tuple((t, how.ranges) for t, how in series.items() if how.ranges)
+        if ranges != self._ranges:
+            if records < self._from:
+                return None
+            self._ranges, self._from = ranges, records + SETTLED * len(templates)
+        left = {t: how.points for t, how in series.items() if how.points < sys.maxsize}
+        return Glance(_pattern(ranges), left) if len(left) <= MAX_COUNTED else None
+
+
 class Glance:
     """Made for the present state of a run's rules, and of no use when they have been shown more.
 
-    ``series`` are templates and how their series may go on.
+    ``left``: templates of series whose curves are judged, and after how many more points.
     """
 
-    def __init__(self, series: Mapping[bytes, Quiet]) -> None:
-        self._pattern = _pattern(tuple((t, q.ranges) for t, q in series.items() if q.ranges))
-        self._left = {t: q.points for t, q in series.items() if q.points < sys.maxsize}
+    def __init__(self, pattern: re.Pattern[bytes], left: dict[bytes, int]) -> None:
+        self._pattern = pattern
+        self._left = left
 
     def over(self, data: bytes) -> int | None:
         """So many of the bytes are whole records that are of no interest.
@@ -61,30 +94,14 @@ class Glance:
         return end if min(self._left.values(), default=1) > 0 else None
 
 
-def glance(templates: Mapping[bytes, T], quiet: Callable[[T], Quiet]) -> Glance | None:
-    """At bytes in which series have these ``templates`` and may go on as ``quiet`` says of each.
-
-    None where it would cost more than it saves.
-    """
-    if not 0 < len(templates) <= MAX_TEMPLATES or sum(map(len, templates)) > MAX_BYTES:
-        return None
-    series, counted = dict[bytes, Quiet](), 0
-    for template, which in templates.items():
-        series[template] = quiet(which)
-        counted += series[template].points < sys.maxsize
-        if counted > MAX_COUNTED:
-            return None
-    return Glance(series)
-
-
 def _size(data: bytes, at: int) -> int:
     """Of the record whose header stands there, as it says itself."""
     length: int = _LENGTH(data, at)[0]
     return FRAME_BYTES + length
 
 
-@lru_cache(maxsize=1024)
-def _pattern(series: tuple[tuple[bytes, tuple[Range, ...]], ...]) -> re.Pattern[bytes]:
+@lru_cache(maxsize=1024)  # A thousand runs log the same tags.
+def _pattern(series: _Ranges) -> re.Pattern[bytes]:
     """Matches records of these templates with values in these ranges, as many as there are."""
     alternatives = [(template, _float(ranges)) for template, ranges in series]
     which = _tree(sorted(alternatives)) if alternatives else _NEVER

@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from monitor.formats import event
+from monitor.formats import glance
 from monitor.formats.event import EventDecoder
 from monitor.formats.records import Corruption, RecordReader
 from monitor.points import FINITE, Batch, Quiet
@@ -151,7 +151,7 @@ def _through_cursor(tested: Case) -> Outcome:
     # Small limits for small files: as if much had been written between two reads.
     limit = max(len(tested.mutant) // 50, 1 << (8 if len(tested.pieces) % 2 else 20))
     glances = len(tested.pieces) % 3 > 0
-    with tempfile.TemporaryDirectory() as directory, patch.object(event, "SETTLED", 0):
+    with tempfile.TemporaryDirectory() as directory, patch.object(glance, "SETTLED", 0):
         path = Path(directory) / "events"
         cursor = Cursor(LocalFile(path), "run", "file", counters)
         with path.open("wb", buffering=0) as file:
