@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -146,17 +147,17 @@ class Events(NamedTuple):
 
 
 NOTHING_HEARD = Events((), ())
+NO_FACTS: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """What one read of one event file gave: columns per series, and facts about the run."""
 
     run: str
     writer: str
     columns: Sequence[Column] = ()
     events: Events = NOTHING_HEARD
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = NO_FACTS
     """Free-form, said once by the hook: optimizer, learning rates, torch version, ..."""
     ended: bool = False
     """The writer said that the run is over (the hook's close, a session log's STOP)."""

@@ -10,7 +10,7 @@ Here, and only here, ranks meet.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import reduce
 
 import numpy as np
@@ -176,7 +176,7 @@ class Ranks:
             launch.waiting.setdefault(tuple(piece.stats), {}).setdefault(rank, []).append(piece)
         joined = tuple(self._release(batch.run, launch))
         known = batch.facts if rank == 0 else {}
-        return replace(batch, columns=others + joined, facts=known)
+        return batch._replace(columns=others + joined, facts=known)
 
     def _launch(self, batch: Batch, facts: Mapping[str, str]) -> _Launch:
         """The launch that a file belongs to: the first in which its rank is still missing."""
@@ -244,7 +244,7 @@ def _compared(batch: Batch, rank: int, launch: _Launch) -> Batch:
         (at, apart), key = found, SeriesKey(batch.run, LAYER_PREFIX + STAT)
         layers = launch.copies_of_all.layers
         columns.append(Points(key, launch.first, at.steps, at.walls, at.clock, apart, layers))
-    return replace(batch, columns=tuple(columns), facts=batch.facts if rank == 0 else {})
+    return batch._replace(columns=tuple(columns), facts=batch.facts if rank == 0 else {})
 
 
 def _told(points: Points, seen: Sequence[Points]) -> Told:

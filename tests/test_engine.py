@@ -206,7 +206,7 @@ def test_silence_is_judged_against_the_clock_that_is_handed_in() -> None:
 @pytest.mark.parametrize("ended", [True, False])
 def test_a_run_that_ended_is_not_silent(ended: bool) -> None:
     engine = Engine(rule_set(rule(detector=Silent())))
-    engine.feed(replace(batch(scalar_points([1.0])), ended=ended))
+    engine.feed(batch(scalar_points([1.0]))._replace(ended=ended))
     engine.tick(1e6)
     assert bool(seen(engine)) is not ended
 
@@ -227,7 +227,7 @@ def test_a_detector_that_fails_costs_its_own_alerts_only() -> None:
 
 def test_a_view_holds_what_others_may_see() -> None:
     engine = Engine(rule_set())
-    engine.feed(replace(batch(scalar_points([1.0, 2.0])), facts={"optimizer": "Adam"}))
+    engine.feed(batch(scalar_points([1.0, 2.0]))._replace(facts={"optimizer": "Adam"}))
     view = engine.view("run")
     assert (view.last_step, view.last_event, view.scalars["loss"]) == (1, 2.0, 2.0)
     assert view.facts == {"optimizer": "Adam"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,14 +56,14 @@ def test_the_typical_gap_is_a_recent_one() -> None:
 
 
 def test_a_run_that_goes_on_has_not_ended() -> None:
-    ended = replace(at(0.0), ended=True)
+    ended = at(0.0)._replace(ended=True)
     assert heard(ended).ended
     assert not heard(ended, at(LAST_WORDS_SECONDS + 1.0)).ended
     assert heard(at(0.0), Batch("run", "b", ended=True)).ended
 
 
 def test_last_words_after_the_end_are_no_going_on() -> None:
-    ended = replace(at(1000.0), ended=True)
+    ended = at(1000.0)._replace(ended=True)
     # What TensorBoard's writer had buffered, and the results of a test.
     assert heard(ended, at(990.0, 1000.0, writer="b")).ended
     assert heard(ended, at(1030.0, writer="b")).ended

@@ -128,41 +128,53 @@ class EventDecoder:
         add_step, add_wall = read.steps.append, read.walls.append
         add_series, add_value = read.series.append, read.values.append
         for payload in payloads:
-            size = len(payload)
-            if size >= _SHORTEST:
-                take = shapes.get(size) or _shape(size)
-                key, wall, step_key, step, second, third, value = take(payload)
-                if step_key == 0x10:
-                    if step < 0x80:
-                        at = 11
-                    elif second < 0x80:
-                        step, at = step & 0x7F | second << 7, 12
-                    elif third < 0x80:
-                        step, at = step & 0x7F | (second & 0x7F) << 7 | third << 14, 13
-                    else:
-                        step, at = _varint(payload, step)
+            try:
+                key, wall, step_key, step, second, third, value = shapes[len(payload)](payload)
+                if step < 0x80:
+                    at = 11
+                elif second < 0x80:
+                    step, at = step - 0x80 + (second << 7), 12
+                elif third < 0x80:
+                    step, at = step - 0x4080 + (second << 7) + (third << 14), 13
                 else:
-                    step, at = 0, 9  # A template begins with the key of a summary.
-                series = singles.get(payload[at:-4])
-                if series is not None and key == 0x09:
+                    step, at = _varint(payload)
+                series = singles[payload[at:-4]]
+            except KeyError:
+                pass
+            else:
+                if key == 0x09 and step_key == 0x10:
                     add_step(step)
                     add_wall(wall)
                     add_series(series)
                     add_value(value)
                     continue
-            position = len(read.steps)
-            row = position if rows is None else int(rows[position])
-            if size >= _SHORTEST and key == 0x09 and holds_no_scalar(payload, at):
-                self._silent.append(row)
-                step, wall = 0, math.nan
-            else:
-                step, wall = self._long_way(payload, row, read)
-            add_step(step)
-            add_wall(wall)
-            add_series(None)
-            add_value(math.nan)
+            self._other(payload, read, rows)
             if self._forgot_at >= 0 and rows is not None:
                 return  # The rest of the block may no longer be what it was taken for.
+
+    def _other(self, payload: bytes, read: Reading, rows: Ints | None) -> None:
+        """An event without a step, of a size that is new, or without a known template."""
+        position, size = len(read.steps), len(payload)
+        row = position if rows is None else int(rows[position])
+        series, value, silent = None, math.nan, False
+        if size >= _SHORTEST and payload[0] == 0x09:
+            take = _shapes.get(size) or _shape(size)
+            _, wall, step_key, *_, last = take(payload)
+            # A template begins with the key of a summary.
+            step, at = _varint(payload) if step_key == 0x10 else (0, 9)
+            series = self._known.singles.get(payload[at:-4])
+            silent = series is None and holds_no_scalar(payload, at)
+        if series is not None:
+            value = last
+        elif silent:
+            self._silent.append(row)
+            step, wall = 0, math.nan
+        else:
+            step, wall = self._long_way(payload, row, read)
+        read.steps.append(step)
+        read.walls.append(wall)
+        read.series.append(series)
+        read.values.append(value)
 
     # --- the long way -------------------------------------------------------------------
 
@@ -374,16 +386,15 @@ def _shape(size: int) -> Callable[[bytes], tuple[Any, ...]]:
     return take
 
 
-def _varint(payload: bytes, value: int) -> tuple[int, int]:
-    """The step, whose first byte ``value`` at 10 says that more follow, and where it ends.
+def _varint(payload: bytes) -> tuple[int, int]:
+    """The step, whose first byte is at 10, and where it ends.
 
     A position past the end is no trouble: no template is empty.
     """
-    value &= 0x7F
-    shift = 7
-    for at, byte in enumerate(payload[11:20], 12):
-        value |= (byte & 0x7F) << shift
+    step, shift = 0, 0
+    for at, byte in enumerate(payload[10:20], 11):
+        step |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return signed(value), at
+            return signed(step), at
         shift += 7
     return 0, len(payload)

@@ -157,25 +157,26 @@ def _chain(buffer: bytes, at: int, found: list[bytes | Block | Corruption]) -> t
     """Appends the good records from ``at`` on; where it ended, and what is wrong there or ""."""
     known, crc, add = _known, crc32c, found.append
     last = len(buffer) - HEADER_BYTES  # Where the last whole header can begin.
+    if at > last:
+        return at, ""
     header = buffer[at : at + HEADER_BYTES]
-    while at <= last:
-        frame = known.get(header)
-        if frame is None:
-            learnt = _frame(header)
-            if isinstance(learnt, str):
-                return at, learnt
-            frame = learnt
-        size, take = frame
-        after = at + size
-        if after > last:
-            return _take_last(buffer, at, after, found)
-        payload, stored, header = take(buffer, at)
-        # Masked: twice in a row it is rotated by one shift, and what is added comes before it.
-        if crc(payload) * 0x1_0000_0001 + 0x5141_756C_0000 >> 15 & 0xFFFF_FFFF != stored:
-            return at, _BAD_PAYLOAD
-        add(payload)
-        at = after
-    return at, ""
+    while True:
+        try:
+            while True:
+                size, take = known[header]
+                after = at + size
+                if after > last:
+                    return _take_last(buffer, at, after, found)
+                payload, stored, header = take(buffer, at)
+                # Masked: twice in a row it is rotated by one shift, and what is added comes before.
+                if crc(payload) * 0x1_0000_0001 + 0x5141_756C_0000 >> 15 & 0xFFFF_FFFF != stored:
+                    return at, _BAD_PAYLOAD
+                add(payload)
+                at = after
+        except KeyError:
+            trouble = _learn(header)
+            if trouble:
+                return at, trouble
 
 
 def _take_last(
@@ -191,8 +192,8 @@ def _take_last(
     return after, ""
 
 
-def _frame(header: bytes) -> _Frame | str:
-    """What a whole header says, or what is wrong with it."""
+def _learn(header: bytes) -> str:
+    """From a whole header; what is wrong with it, or "" if it is known from now on."""
     length = _length(header)
     if length is None:
         return _BAD_LENGTH
@@ -202,8 +203,8 @@ def _frame(header: bytes) -> _Frame | str:
         _known.clear()
     # One call that takes all out of the buffer is cheaper than slices.
     take = struct.Struct(f"<{HEADER_BYTES}x{length}sI{HEADER_BYTES}s").unpack_from
-    frame = _known[header] = FRAME_BYTES + length, take
-    return frame
+    _known[header] = FRAME_BYTES + length, take
+    return ""
 
 
 def _length(header: bytes) -> int | None:

@@ -153,7 +153,7 @@ def test_a_decoder_that_mixes_up_steps_fails(monkeypatch: pytest.MonkeyPatch) ->
 
     def shifted(self: EventDecoder, found: Any) -> Any:
         batches = kept(self, found)
-        return [replace(b, columns=tuple(_late(p) for p in b.points)) for b in batches]
+        return [b._replace(columns=tuple(_late(p) for p in b.points)) for b in batches]
 
     monkeypatch.setattr(EventDecoder, "decode_all", shifted)
     assert any("step" in sentence for sentence in failures())
