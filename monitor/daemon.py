@@ -51,7 +51,7 @@ seconds of the last time, nor for more than a tenth of the time."""
 LISTEN_SECONDS = 10.0
 """Silence is listened to this often: it counts from minutes on. The ledger hears as often that the
 daemon is alive."""
-SHORT_PAUSE_SECONDS, LONG_PAUSE_SECONDS = 0.032, 0.15
+SHORT_PAUSE_SECONDS, LONG_PAUSE_SECONDS = 0.034, 0.15
 """After a pass the daemon rests for the short pause, which keeps an alert within 50 ms; and for as
 long as it took, up to the long one. It sits beside expensive work: a thousand busy runs are read
 less often, and more of each at once."""
