@@ -225,8 +225,9 @@ class Watched:
         with self.path.open("ab") as file:
             file.write(data[: len(data) - cut])
 
-    def read(self) -> list[float]:
+    def read(self, now: float = 0.0) -> list[float]:
         found = self.cursor.read(1 << 20)
+        self.cursor.active_at = now
         return [v for one in found for points in one.points for v in points.values.tolist()]
 
     def can_wait(self, now: float = 0.0) -> bool:
@@ -240,14 +241,21 @@ def watched(tmp_path: Path) -> Watched:
 
 def test_what_waits_is_read_after_a_while(watched: Watched) -> None:
     watched.log(1.0)
-    assert watched.can_wait(now=10.0)
+    assert watched.can_wait(now=0.1)
     watched.log(2.0)
-    assert watched.can_wait(now=10.0 + 0.9 * WAITS_SECONDS)
-    assert watched.can_wait(now=10.0 + 0.9 * WAITS_SECONDS)  # nothing new, but something waits
-    assert not watched.can_wait(now=10.0 + WAITS_SECONDS)
-    assert watched.read() == [1.0, 2.0]
+    assert watched.can_wait(now=0.9 * WAITS_SECONDS)
+    assert watched.can_wait(now=0.9 * WAITS_SECONDS)  # nothing new, but something waits
+    assert not watched.can_wait(now=WAITS_SECONDS)
+    assert watched.read(now=WAITS_SECONDS) == [1.0, 2.0]
     watched.log(3.0)
-    assert watched.can_wait(now=20.0)
+    assert watched.can_wait(now=WAITS_SECONDS + 0.1)
+
+
+def test_what_is_rare_is_read_at_once(watched: Watched) -> None:
+    for second in range(1, 5):
+        watched.log(float(second))
+        assert not watched.can_wait(now=second * WAITS_SECONDS)
+        assert watched.read(now=second * WAITS_SECONDS) == [float(second)]
 
 
 def test_nothing_new_does_not_wait(watched: Watched) -> None:

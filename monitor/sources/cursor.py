@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -22,7 +21,9 @@ REREAD_BYTES = 1 << 20
 FLOWING = 3
 """After so many reads in a row that found a record the file is read without a look at it first."""
 WAITS_SECONDS = 1.0
-"""So long what is of no interest to any rule may wait: what people look at is as far behind."""
+"""So long after the last read what is of no interest to any rule may wait; what people look at is
+as far behind.
+"""
 GLANCED_BYTES = 1 << 16
 """Where more is new at once, reading it costs little of all that it costs."""
 MOST_IN_VAIN = 6
@@ -69,7 +70,7 @@ class Cursor:
         self.problem: str | None = None
         """Why the file cannot be read, if it cannot."""
         self.active_at = 0.0
-        """Seconds on a monotonic clock; for the owner's use, as is:"""
+        """When it last gave something, on a monotonic clock, in seconds; the owner tells, as of:"""
         self.gone_at: float | None = None
         """Since when the file is not there any more."""
         self._tail = Tail(medium)
@@ -94,7 +95,8 @@ class Cursor:
     def _forget_glances(self) -> None:
         self._glance: Glance | None = None
         self._glanced = 0
-        self._waits_since = math.inf
+        self.waits = False
+        """Something has been passed over that is not read yet."""
 
     @property
     def backlog(self) -> int:
@@ -143,11 +145,12 @@ class Cursor:
         """Whether what is new in the file, if anything, need not be read at ``now``, in seconds
         on a monotonic clock, since no rule would have anything to say of it.
 
-        Only a glance: nothing of it changes what :meth:`read` is going to find.
+        Only a glance: nothing of it changes what :meth:`read` is going to find. And only while
+        the file gives something all the time: what is rare is read at once.
         """
         if self._streak < FLOWING or self.backlog or self._reader.doubtful or self.problem:
             return False
-        if now - self._waits_since >= WAITS_SECONDS:
+        if now - self.active_at >= WAITS_SECONDS:
             return False
         if self._not_for:
             self._not_for -= 1
@@ -165,13 +168,8 @@ class Cursor:
             return False
         self._in_vain = 0
         self._glanced += passed
-        self._waits_since = min(self._waits_since, now)
+        self.waits = True
         return True
-
-    @property
-    def waits(self) -> bool:
-        """Whether something has been passed over that is not read yet."""
-        return self._waits_since < math.inf
 
     def _pass_over(self) -> int | None:
         """So many bytes behind those that wait are of no interest; None if others are there."""

@@ -161,6 +161,7 @@ def _through_cursor(tested: Case) -> Outcome:
                     outcome.glances += 1
                 else:
                     _follow(cursor, limit, outcome)
+                    cursor.active_at = number / PASSES
         _follow(cursor, limit, outcome, final=True)
     outcome.records, outcome.corrupt = counters.records, counters.corrupt_records
     outcome.unusable = counters.unusable_events
