@@ -124,9 +124,8 @@ def followed(root: Path, rules: RuleSet) -> Follower:
     return follower
 
 
-@settings(max_examples=150, deadline=None)
-@given(pieces(st.just(False)))
-def test_no_alert_is_later_or_other_than_if_all_was_read_at_once(written: list[Piece]) -> None:
+def side_by_side(written: Sequence[Piece]) -> Iterator[tuple[Follower, Follower]]:
+    """Who reads all at once, and who lets wait what can; after each piece."""
     with tempfile.TemporaryDirectory() as name:
         root, rules = Path(name), rule_set(*RULES)
         hasty, waiting = followed(root, rules), Follower([root], rules)
@@ -134,19 +133,22 @@ def test_no_alert_is_later_or_other_than_if_all_was_read_at_once(written: list[P
         for _ in appended(root / "run", written):
             hasty.read()
             waiting.read(everything=False)
-            assert view_of(waiting) == view_of(hasty)
+            yield hasty, waiting
+
+
+@settings(max_examples=150, deadline=None)
+@given(pieces(st.just(False)))
+def test_no_alert_is_later_or_other_than_if_all_was_read_at_once(written: list[Piece]) -> None:
+    for hasty, waiting in side_by_side(written):
+        assert view_of(waiting) == view_of(hasty)
 
 
 @settings(max_examples=100, deadline=None)
 @given(pieces(st.sampled_from([False] * 9 + [True])))
 def test_in_the_end_all_is_read(written: list[Piece]) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        root, rules = Path(name), rule_set(*RULES)
-        hasty, waiting = followed(root, rules), Follower([root], rules)
-        waiting.dirs.rescan()
-        for _ in appended(root / "run", written):
-            hasty.read()
-            waiting.read(everything=False)
+    for number, (hasty, waiting) in enumerate(side_by_side(written), 1):
+        if number < len(written):
+            continue
         waiting.read()
         assert view_of(waiting) == view_of(hasty)
         assert waiting.dirs.stats == hasty.dirs.stats
