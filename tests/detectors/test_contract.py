@@ -215,6 +215,8 @@ def test_values_that_are_never_bad_never_are(name: str, data: st.DataObject) -> 
         ranges = detector.never_bad
     assume(ranges)
     quiet = st.one_of([st.floats(low, high, allow_infinity=False) for low, high in ranges])
-    new = data.draw(st.lists(quiet, min_size=1, max_size=60))
+    # A level, and another that stays: what detectors wait for.
+    levels = st.tuples(quiet, quiet).map(lambda two: [two[0]] * 40 + [two[1]] * 40)
+    new = data.draw(levels | st.lists(quiet, min_size=1, max_size=60))
     found = healths(follow(detector, np.array([*past, *new]), cuts=(len(past),)))
     assert not (found[len(past) :] == Health.BAD).any()
