@@ -27,8 +27,9 @@ as far behind.
 GLANCED_BYTES = 1 << 16
 """Where more is new at once, reading it costs little of all that it costs."""
 MOST_IN_VAIN = 6
-"""Where glance after glance finds something of interest they come ever more seldom, down to one
-in so many powers of two reads."""
+"""Where glance after glance finds something of interest each comes after twice as many reads as the
+one before it; after so many they become no rarer: one in 32 reads.
+"""
 
 QuietOf = Callable[[str, str, str], Quiet]
 """Of run, writer and tag."""
